@@ -183,6 +183,7 @@ struct vgpu_op_info {
     uint32_t request_bytes;     /* the fixed part, record header included */
     uint32_t request_tail_max;  /* bytes that may follow it */
     uint32_t reply_bytes;       /* the fixed part of the payload */
+    uint32_t release_offset;    /* of the field that names a release word, in the record; 0: none */
 };
 extern const struct vgpu_op_info vgpu_op_table[VGPU_OP_LIMIT];
 
@@ -205,7 +206,8 @@ def ops_source(ops):
     out.append("\nconst struct vgpu_op_info vgpu_op_table[VGPU_OP_LIMIT] = {\n")
     for o in ops:
         tail = o.tail(o.ins)
-        out.append(f"    [VGPU_OP_{o.name}] = {{\"{o.name}\", VGPU_CLASS_{o.klass.upper()}, {o.request_bytes()}, {tail.maximum if tail else 0}, {o.reply_bytes()}}},\n")
+        release = next((f"offsetof(struct vgpu_req_{o.name}, {f.name})" for f in o.ins if f.kind == "release"), "0")
+        out.append(f"    [VGPU_OP_{o.name}] = {{\"{o.name}\", VGPU_CLASS_{o.klass.upper()}, {o.request_bytes()}, {tail.maximum if tail else 0}, {o.reply_bytes()}, {release}}},\n")
     out.append("};\n\nconst char *vgpu_op_name(unsigned op)\n{\n    return op < VGPU_OP_LIMIT && vgpu_op_table[op].name ? vgpu_op_table[op].name : \"unknown\";\n}\n")
     return "".join(out)
 
