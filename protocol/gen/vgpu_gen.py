@@ -292,7 +292,7 @@ def rpc_source(ops):
 
 
 def args_struct(o):
-    out = [f"struct vgpu_args_{o.name} {{\n"]
+    out = [f"struct worker_args_{o.name} {{\n"]
     for f in o.ins:
         if f.kind == "bytes":
             out.append(f"    const uint8_t *{f.name}; /* private copy, {f.name}_bytes long, 8-byte aligned */\n    uint32_t {f.name}_bytes;\n")
@@ -373,7 +373,7 @@ CUresult worker_execute(struct vgpu_worker *worker, const struct vgpu_record *re
     for o in ops:
         if not o.host:
             rsp = f", struct vgpu_rsp_{o.name} *out" if o.outs else ""
-            out.append(f"CUresult worker_do_{o.name}(struct vgpu_worker *worker, const struct vgpu_args_{o.name} *args{rsp}, struct vgpu_answer *answer);\n")
+            out.append(f"CUresult worker_do_{o.name}(struct vgpu_worker *worker, const struct worker_args_{o.name} *args{rsp}, struct vgpu_answer *answer);\n")
     out.append("\n#endif\n")
     return "".join(out)
 
@@ -401,7 +401,7 @@ def host_source(ops, drivers):
 """)
     for o in ops:
         out.append(f"static CUresult decode_{o.name}(struct vgpu_worker *worker, const struct vgpu_record *record, uint32_t size, struct vgpu_answer *answer)\n{{\n")
-        out.append(f"    const struct vgpu_req_{o.name} *request = (const void *)record;\n    struct vgpu_args_{o.name} args = {{0}};\n    (void)request;\n    (void)size;\n    (void)args;\n")
+        out.append(f"    const struct vgpu_req_{o.name} *request = (const void *)record;\n    struct worker_args_{o.name} args = {{0}};\n    (void)request;\n    (void)size;\n    (void)args;\n")
         handles = [f for f in o.ins if f.handle and f.mode != "new"]
         if handles:
             out.append("    CUresult result;\n")
