@@ -7,6 +7,7 @@
  */
 #include "worker.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
