@@ -207,6 +207,7 @@ static void from_file(void)
 static void entry_points(void)
 {
     CUdriverProcAddressQueryResult found;
+    CUresult result;
     void *address = NULL;
     int version = 0;
 
@@ -215,8 +216,10 @@ static void entry_points(void)
     REQUIRE(address && found == CU_GET_PROC_ADDRESS_SUCCESS);
     CHECK(((CUresult(CUDAAPI *)(int *))address)(&version));
     REQUIRE(version >= 11000);
-    EXPECT(CUDA_ERROR_NOT_FOUND,
-           cuGetProcAddress("cuNoSuchCall", &address, 12000, CU_GET_PROC_ADDRESS_DEFAULT, &found));
+    /* Releases differ in the result; the documented part is the status and the null pointer. */
+    address = &version;
+    result = cuGetProcAddress("cuNoSuchCall", &address, 12000, CU_GET_PROC_ADDRESS_DEFAULT, &found);
+    REQUIRE(result == CUDA_SUCCESS || result == CUDA_ERROR_NOT_FOUND);
     REQUIRE(address == NULL && found == CU_GET_PROC_ADDRESS_SYMBOL_NOT_FOUND);
 }
 
