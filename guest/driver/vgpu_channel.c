@@ -282,14 +282,17 @@ void vgpu_channel_close(struct vgpu_device *dev, struct vgpu_channel *channel)
 
 void vgpu_channels_shutdown(struct vgpu_device *dev)
 {
-	u32 i;
+	u32 i, state;
 
 	mutex_lock(&dev->ctl);
 	for (i = 0; i < dev->channel_count; i++) {
-		if (dev->slot[i])
+		if (dev->slot[i]) {
 			vgpu_channel_end(dev, dev->slot[i],
 					 VGPU_REASON_LINK_LOST);
-		else if (vgpu_select_state(dev, i) != VGPU_CH_FREE)
+			continue;
+		}
+		state = vgpu_select_state(dev, i);
+		if (state != VGPU_CH_FREE && state != VGPU_CH_CLOSING)
 			vgpu_write(dev, VGPU_REG_CH_COMMAND, VGPU_CH_CMD_CLOSE);
 	}
 	mutex_unlock(&dev->ctl);

@@ -2,6 +2,7 @@
 /*
  * vgpu.ko: PCI driver for the vgpu-stub device (1af4:1111)
  */
+#include <linux/ctype.h>
 #include <linux/interrupt.h>
 #include <linux/module.h>
 #include <linux/pm.h>
@@ -217,8 +218,7 @@ static int vgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	dev_info(&pdev->dev,
 		 "%s: VM %u, pool %c, priority %u, %u channels, host link %s\n",
 		 dev_name(&dev->device), dev->vm_id,
-		 dev->pool_id >= 'A' && dev->pool_id <= 'Z' ? dev->pool_id
-							    : '?',
+		 isalpha(dev->pool_id & 0x7f) ? dev->pool_id & 0x7f : '?',
 		 dev->priority, dev->channel_count, dev->link ? "up" : "down");
 	return 0;
 

@@ -65,7 +65,7 @@ ln -s ../lib "$tree/usr/lib"
 # Puts what an ELF file needs where the dynamic linker looks. Nothing for a static one.
 needs() {
     local line path
-    LD_LIBRARY_PATH=$search${search:+:}${LD_LIBRARY_PATH:-} ldd "$1" 2>/dev/null | while read -r line; do
+    { LD_LIBRARY_PATH=$search${search:+:}${LD_LIBRARY_PATH:-} ldd "$1" 2>/dev/null || true; } | while read -r line; do
         case $line in
         *"not found"*) die "$1 needs a library that is not there: $line (give its directory with -L)" ;;
         *"=>"*) path=${line#*=> }; path=${path% (*}
