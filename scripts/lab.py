@@ -45,7 +45,9 @@ def programs(build):
 def guest_initramfs(build, out):
     """A VM's root file system with driver, libraries and all programs."""
     libraries = [os.path.join(build, "guest", "libcuda", "libcuda.so.1")]
-    names = list(programs(build).values()) + [os.path.join(build, "guest", "tools", "vgpu-info")]
+    names = list(programs(build).values())
+    names += [os.path.join(build, "tests", "faults", name) for name in ("hostile", "exhaust")]
+    names.append(os.path.join(build, "guest", "tools", "vgpu-info"))
     # The library is found at run time by dlopen(), as any CUDA program finds it.
     return make_initramfs(out, programs=names, libraries=libraries)
 
