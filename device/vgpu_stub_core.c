@@ -12,7 +12,8 @@
 #define GUEST_LOG_INTERVAL_NS (10ull * 1000 * 1000 * 1000)
 #define LINK_LOG_BURST 40
 #define LINK_LOG_INTERVAL_NS (1000ull * 1000 * 1000)
-/* A guest can change its own RAM map (chipset registers), so unasked MEMORY messages are limited too. */
+/* A guest can change its own RAM map (chipset registers), so unasked MEMORY messages are limited
+ * too. */
 #define MEMORY_BURST 16
 #define MEMORY_INTERVAL_NS (1000ull * 1000 * 1000)
 
@@ -51,7 +52,8 @@ static void limit_init(struct vgpu_stub_core *core, struct vgpu_stub_limit *limi
     limit->suppressed = 0;
 }
 
-static void format_line(char line[LINE_MAX_BYTES], uint64_t *suppressed, const char *format, va_list args)
+static void format_line(char line[LINE_MAX_BYTES], uint64_t *suppressed, const char *format,
+                        va_list args)
 {
     int length = vsnprintf(line, LINE_MAX_BYTES, format, args);
 
@@ -124,7 +126,8 @@ static void eventfds_close(struct vgpu_stub_core *core, unsigned int index)
 }
 
 /* The one place where a channel's state changes; it does not raise anything. */
-static void set_state(struct vgpu_stub_core *core, unsigned int index, uint8_t state, uint32_t reason)
+static void set_state(struct vgpu_stub_core *core, unsigned int index, uint8_t state,
+                      uint32_t reason)
 {
     struct vgpu_stub_channel *channel = &core->channels[index];
 
@@ -236,8 +239,8 @@ static bool send_memory(struct vgpu_stub_core *core)
     }
     core->memory_stale = false;
     return link_send(core, &message, VGPU_MSG_MEMORY,
-                     offsetof(struct vgpu_msg_memory, regions) + count * sizeof(message.regions[0]), fds,
-                     count);
+                     offsetof(struct vgpu_msg_memory, regions) + count * sizeof(message.regions[0]),
+                     fds, count);
 }
 
 static bool send_close(struct vgpu_stub_core *core, unsigned int index)
@@ -304,7 +307,8 @@ static void command_open(struct vgpu_stub_core *core, unsigned int index)
     }
     if (core->link != VGPU_STUB_LINK_READY) {
         refuse(core, index,
-               core->link == VGPU_STUB_LINK_REFUSED ? core->refused_reason : VGPU_REASON_NO_MEDIATOR);
+               core->link == VGPU_STUB_LINK_REFUSED ? core->refused_reason
+                                                    : VGPU_REASON_NO_MEDIATOR);
         return;
     }
     core->irq_channels &= ~(1ull << index);
@@ -362,7 +366,8 @@ uint64_t vgpu_stub_read(struct vgpu_stub_core *core, uint64_t offset, unsigned i
     case VGPU_REG_VM_ID:
         return core->id.vm_id;
     case VGPU_REG_FEATURES:
-        return core->id.backend == VGPU_BACKEND_GRANT ? VGPU_FEATURE_GRANTS : VGPU_FEATURE_GUEST_PHYSICAL;
+        return core->id.backend == VGPU_BACKEND_GRANT ? VGPU_FEATURE_GRANTS
+                                                      : VGPU_FEATURE_GUEST_PHYSICAL;
     case VGPU_REG_STATUS:
         return core->link == VGPU_STUB_LINK_READY ? VGPU_STATUS_LINK : 0;
     case VGPU_REG_CHANNELS:
@@ -401,7 +406,8 @@ uint64_t vgpu_stub_read(struct vgpu_stub_core *core, uint64_t offset, unsigned i
     }
 }
 
-/* What became pending while interrupts were off is raised when they are turned on, so none is lost. */
+/* What became pending while interrupts were off is raised when they are turned on, so none is lost.
+ */
 static void write_irq_enable(struct vgpu_stub_core *core, uint32_t value)
 {
     uint32_t vectors = 0;
@@ -497,7 +503,8 @@ void vgpu_stub_write(struct vgpu_stub_core *core, uint64_t offset, uint64_t wide
         }
         break;
     default:
-        guest_error(core, "write of 0x%x to read-only or reserved register 0x%" PRIx64, value, offset);
+        guest_error(core, "write of 0x%x to read-only or reserved register 0x%" PRIx64, value,
+                    offset);
         return;
     }
     if (!good) {
@@ -576,8 +583,8 @@ static void receive_channel_state(struct vgpu_stub_core *core,
     if (index >= VGPU_CHANNELS || message->reason > VGPU_REASON_GPU ||
         (message->state != VGPU_CH_OPEN && message->state != VGPU_CH_DEAD &&
          message->state != VGPU_CH_FREE)) {
-        link_fail(core, "CHANNEL_STATE of channel %u with state %u and reason %u", index, message->state,
-                  message->reason);
+        link_fail(core, "CHANNEL_STATE of channel %u with state %u and reason %u", index,
+                  message->state, message->reason);
         return;
     }
     channel = &core->channels[index];
@@ -620,7 +627,8 @@ static void receive_channel_state(struct vgpu_stub_core *core,
         }
         break;
     }
-    link_fail(core, "channel %u told state %u while in state %u", index, message->state, channel->state);
+    link_fail(core, "channel %u told state %u while in state %u", index, message->state,
+              channel->state);
 }
 
 static void receive_message(struct vgpu_stub_core *core, const struct vgpu_msg *head)
@@ -756,7 +764,8 @@ void vgpu_stub_reset(struct vgpu_stub_core *core)
         channel->runs = 0;
         channel->pages = 0;
         if (told) {
-            send_close(core, i); /* should the link go over it, the other channels are freed above */
+            send_close(core,
+                       i); /* should the link go over it, the other channels are freed above */
         }
     }
     core->select = 0;
@@ -769,7 +778,8 @@ const char *vgpu_stub_check_identity(const struct vgpu_stub_identity *id)
     if (id->vm_id == 0) {
         return "vm_id must be given and not be 0";
     }
-    if (!((id->pool_id >= 'A' && id->pool_id <= 'Z') || (id->pool_id >= 'a' && id->pool_id <= 'z'))) {
+    if (!((id->pool_id >= 'A' && id->pool_id <= 'Z') ||
+          (id->pool_id >= 'a' && id->pool_id <= 'z'))) {
         return "pool_id must be one letter";
     }
     if (id->priority > 2) {

@@ -2,16 +2,17 @@
 /*
  * vgpu_stub_core.h - the vgpu-stub device without its surroundings
  *
- * Registers (vgpu_regs.h), channels and the link to the mediator daemon (vgpu_link.h). What a device
- * model has to lend - interrupts, eventfds, a socket, a log, a clock - comes through vgpu_stub_ops, so
- * that the QEMU device and a stand-alone device model behave alike.
+ * Registers (vgpu_regs.h), channels and the link to the mediator daemon (vgpu_link.h). What a
+ * device model has to lend - interrupts, eventfds, a socket, a log, a clock - comes through
+ * vgpu_stub_ops, so that the QEMU device and a stand-alone device model behave alike.
  *
  * Trust: everything that comes in through vgpu_stub_read/write is the guest's and only ever selects
- * among what is checked here. Messages of the mediator are checked as well; a bad one costs the link,
- * never the VM. The core allocates nothing, never blocks and never looks at guest memory.
+ * among what is checked here. Messages of the mediator are checked as well; a bad one costs the
+ * link, never the VM. The core allocates nothing, never blocks and never looks at guest memory.
  *
- * Threads: none. The caller serialises all calls (in QEMU: the big lock). Operations are called from
- * inside the functions below and must not call back into the core, except where an operation says so.
+ * Threads: none. The caller serialises all calls (in QEMU: the big lock). Operations are called
+ * from inside the functions below and must not call back into the core, except where an operation
+ * says so.
  */
 #ifndef VGPU_STUB_CORE_H
 #define VGPU_STUB_CORE_H
@@ -37,7 +38,8 @@ struct vgpu_stub_region {
     int fd;
 };
 
-/* What the device model lends. opaque is what vgpu_stub_init was given. All are needed but memory. */
+/* What the device model lends. opaque is what vgpu_stub_init was given. All are needed but memory.
+ */
 struct vgpu_stub_ops {
     /* Raises an MSI-X vector, below VGPU_MSIX_VECTORS. */
     void (*raise)(void *opaque, unsigned int vector);
@@ -58,7 +60,8 @@ struct vgpu_stub_ops {
      */
     int (*eventfds_create)(void *opaque, unsigned int channel, int fds[2]);
 
-    /* From now on the guest's doorbell reaches this channel's eventfd, or no longer does (optional). */
+    /* From now on the guest's doorbell reaches this channel's eventfd, or no longer does
+     * (optional). */
     void (*doorbell_enable)(void *opaque, unsigned int channel, bool on);
 
     /* Signals the doorbell eventfd. */
@@ -93,8 +96,8 @@ enum vgpu_stub_link {
 };
 
 /*
- * A token bucket for log lines: burst at once, then one per interval. Guards the host's log against a
- * guest that does the same wrong thing in a loop.
+ * A token bucket for log lines: burst at once, then one per interval. Guards the host's log against
+ * a guest that does the same wrong thing in a loop.
  */
 struct vgpu_stub_limit {
     uint32_t tokens;
@@ -146,19 +149,22 @@ struct vgpu_stub_core {
 /* NULL when id can be served, otherwise what is wrong with it, as a constant string. */
 const char *vgpu_stub_check_identity(const struct vgpu_stub_identity *id);
 
-/* id must have passed vgpu_stub_check_identity. ops and opaque stay the caller's and must outlive core. */
+/* id must have passed vgpu_stub_check_identity. ops and opaque stay the caller's and must outlive
+ * core. */
 void vgpu_stub_init(struct vgpu_stub_core *core, const struct vgpu_stub_identity *id,
                     const struct vgpu_stub_ops *ops, void *opaque);
 
 /* Closes every channel and its eventfds. The link, if up, is ended. */
 void vgpu_stub_fini(struct vgpu_stub_core *core);
 
-/* Device reset: registers to their reset values, channels closed. The link to the mediator stays. */
+/* Device reset: registers to their reset values, channels closed. The link to the mediator stays.
+ */
 void vgpu_stub_reset(struct vgpu_stub_core *core);
 
 /* An access of the guest to BAR0: any offset, any size, any value. */
 uint64_t vgpu_stub_read(struct vgpu_stub_core *core, uint64_t offset, unsigned int size);
-void vgpu_stub_write(struct vgpu_stub_core *core, uint64_t offset, uint64_t value, unsigned int size);
+void vgpu_stub_write(struct vgpu_stub_core *core, uint64_t offset, uint64_t value,
+                     unsigned int size);
 
 /* The interrupt eventfd of a channel fired. */
 void vgpu_stub_interrupt(struct vgpu_stub_core *core, unsigned int channel);
@@ -172,7 +178,8 @@ void vgpu_stub_link_receive(struct vgpu_stub_core *core, const void *bytes, size
                             unsigned int nfds);
 void vgpu_stub_link_down(struct vgpu_stub_core *core);
 
-/* Ends the link because of why (shown in the log), as after a bad message. For the device model's errors. */
+/* Ends the link because of why (shown in the log), as after a bad message. For the device model's
+ * errors. */
 void vgpu_stub_link_drop(struct vgpu_stub_core *core, const char *why);
 
 #endif

@@ -69,6 +69,8 @@ struct VgpuStub {
     QSIMPLEQ_HEAD(, VgpuStubOut) out;
 
     bool listening;
+    bool ram_changed; /* and the core does not know yet */
+    QEMUBH *ram_bh;
     MemoryListener listener;
     unsigned int ram_count;
     VgpuStubRam ram[VGPU_LINK_REGIONS];
@@ -475,6 +477,21 @@ static void vgpu_stub_map_commit(MemoryListener *listener)
         memory_region_unref(old[i].mr);
     }
     if (s->listening) {
+        s->ram_changed = true;
+        qemu_bh_schedule(s->ram_bh);
+    }
+}
+
+/*
+ * Telling the core may end the link, which changes the memory map again (doorbells). Not from inside a
+ * listener, therefore, but from the main loop, or before the guest's next write if that comes first.
+ */
+static void vgpu_stub_ram_flush(void *opaque)
+{
+    VgpuStub *s = opaque;
+
+    if (s->ram_changed) {
+        s->ram_changed = false;
         vgpu_stub_memory_changed(&s->core);
     }
 }
@@ -515,6 +532,7 @@ static void vgpu_stub_mmio_write(void *opaque, hwaddr offset, uint64_t value,
 {
     VgpuStub *s = opaque;
 
+    vgpu_stub_ram_flush(s);
     vgpu_stub_write(&s->core, offset, value, size);
 }
 
@@ -568,6 +586,7 @@ static void vgpu_stub_realize(PCIDevice *pdev, Error **errp)
     }
     QSIMPLEQ_INIT(&s->out);
     s->disconnect_bh = qemu_bh_new(vgpu_stub_disconnect_bh, s);
+    s->ram_bh = qemu_bh_new(vgpu_stub_ram_flush, s);
     vgpu_stub_init(&s->core, &id, &vgpu_stub_core_ops, s);
 
     if (id.backend == VGPU_BACKEND_MEMFD) {
@@ -599,6 +618,7 @@ static void vgpu_stub_exit(PCIDevice *pdev)
         s->listening = false;
         memory_listener_unregister(&s->listener);
     }
+    qemu_bh_delete(s->ram_bh);
     for (i = 0; i < s->ram_count; i++) {
         memory_region_unref(s->ram[i].mr);
     }
