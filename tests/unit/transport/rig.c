@@ -9,6 +9,8 @@
 
 #include "protocol/transport/futex.h"
 
+#define WAIT_MS 15000
+
 static void ring_doorbell(void *transport)
 {
     struct rig *rig = transport;
@@ -26,7 +28,10 @@ static int wait_word(void *transport, _Atomic uint32_t *word, uint32_t expected,
 
     if (atomic_load(&rig->dead))
         return -EPIPE;
-    return vgpu_futex_wait(word, expected, timeout_ms, true);
+    int err = vgpu_futex_wait(word, expected, WAIT_MS, true);
+    if (err == -ETIMEDOUT && atomic_load(word) != expected)
+        atomic_fetch_add(&rig->lost, 1);
+    return err;
 }
 
 static bool is_dead(void *transport)

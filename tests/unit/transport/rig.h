@@ -2,7 +2,8 @@
 /*
  * rig.h - both sides of one arena in one process (or in a parent and the child it forks)
  *
- * The guest side waits with futexes on shared memory and rings an eventfd, as a local client does.
+ * The guest side waits with futexes on shared memory and rings an eventfd, as a local client does,
+ * but for so long at a time that a lost wake-up shows.
  */
 #ifndef VGPU_TESTS_RIG_H
 #define VGPU_TESTS_RIG_H
@@ -20,6 +21,8 @@ struct rig {
     _Atomic uint32_t owner;
     _Atomic bool dead;
     _Atomic uint32_t doorbells;
+    _Atomic uint32_t
+        lost; /* waits that ended by time although their word had changed: lost wake-ups */
     int doorbell;
     void *memory;
     uint64_t bytes;

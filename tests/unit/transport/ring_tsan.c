@@ -173,6 +173,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     pthread_join(consumer, NULL);
+    check(!atomic_load(&rig.lost), "a wake-up was lost");
     printf("ring_tsan: %u threads, %u records each, %u doorbells\n", THREADS, per_thread,
            atomic_load(&rig.doorbells));
     vgpu_heap_destroy(heap);
