@@ -158,6 +158,16 @@ void client_channel_freed(struct daemon *d, struct client *client, uint32_t chan
     send_state(d, client, channel, serial, VGPU_CH_FREE, VGPU_REASON_NONE);
 }
 
+static void send_welcome(struct daemon *d, struct client *client)
+{
+    struct vgpu_msg_welcome welcome = {.version = VGPU_LINK_VERSION, .reason = client->refused};
+
+    vgpu_log(VGPU_LOG_INFO, is_device(client) ? "vm_connected" : "local_connected",
+             LOG_U("vm", client->vm->identity.vm_id), LOG_S("name", client->vm->identity.name),
+             LOG_U("pid", client->pid), LOG_S("refused", reason_name(client->refused)));
+    send_message(d, client, &welcome, VGPU_MSG_WELCOME, sizeof(welcome));
+}
+
 static void handle_hello(struct daemon *d, struct client *client,
                          const struct vgpu_msg_hello *hello)
 {
@@ -165,8 +175,7 @@ static void handle_hello(struct daemon *d, struct client *client,
     bool local = !is_device(client);
 
     client->hello_deadline = NEVER;
-    if (!local)
-        client->vm->retry_delay = 0;
+    client->vm->retry_delay = 0;
     client->vm->complained = false;
     /* A local program that says nothing about itself says zeros. */
     if (local && !hello->vm_id && !hello->pool_id && !hello->priority)
@@ -194,7 +203,6 @@ static bool backend_fits(const struct client *client, uint32_t backend)
 static void handle_memory(struct daemon *d, struct client *client,
                           struct vgpu_link_message *message)
 {
-    struct vgpu_msg_welcome welcome = {.version = VGPU_LINK_VERSION, .reason = client->refused};
     bool first = client->region_count == 0;
 
     release_regions(client);
@@ -204,13 +212,8 @@ static void handle_memory(struct daemon *d, struct client *client,
         client->region_fds[i] = message->fds[i];
         message->fds[i] = -1;
     }
-    if (!first)
-        return;
-    vgpu_log(VGPU_LOG_INFO, is_device(client) ? "vm_connected" : "local_connected",
-             LOG_U("vm", client->vm->identity.vm_id), LOG_S("name", client->vm->identity.name),
-             LOG_U("pid", client->pid), LOG_U("regions", client->region_count),
-             LOG_S("served", client->refused ? "no" : "yes"));
-    send_message(d, client, &welcome, VGPU_MSG_WELCOME, sizeof(welcome));
+    if (first)
+        send_welcome(d, client);
 }
 
 /* VGPU_REASON_NONE, or why the VM may not have this channel; *text says it in words. */
@@ -226,7 +229,7 @@ static uint32_t check_open(const struct daemon *d, const struct client *client,
 
     *text = "";
     if (client->refused) {
-        *text = "this user may not use the mediator";
+        *text = "this client is not served";
         return client->refused;
     }
     if (!open->pages || open->pages > VGPU_PAGES_MAX || open->runs > VGPU_RUNS_MAX ||
@@ -313,12 +316,22 @@ static bool handle_message(struct daemon *d, struct client *client,
 {
     switch (message->msg.type) {
     case VGPU_MSG_HELLO:
+        if (message->hello.version != VGPU_LINK_VERSION) {
+            client->refused = VGPU_REASON_VERSION;
+            vgpu_log(VGPU_LOG_WARN, "version_refused", LOG_U("vm", client->vm->identity.vm_id),
+                     LOG_S("name", client->vm->identity.name),
+                     LOG_U("version", message->hello.version), LOG_U("spoken", VGPU_LINK_VERSION));
+            send_welcome(d, client);
+            return true;
+        }
         if (!backend_fits(client, message->hello.backend)) {
             client->vm->violations++;
             client_close(d, client, VGPU_LOG_WARN, "HELLO names a backend this socket is not for");
             return false;
         }
         handle_hello(d, client, &message->hello);
+        if (message->hello.backend == VGPU_BACKEND_GRANT)
+            send_welcome(d, client); /* it has no memory to tell of */
         return true;
     case VGPU_MSG_MEMORY:
         handle_memory(d, client, message);
