@@ -8,7 +8,7 @@ writes into OUTDIR:
   vgpu_ops.h        operation numbers, record and reply layouts         (both sides)
   vgpu_ops.c        the table of operations: names, classes, sizes      (both sides, fuzzers)
   vgpu_rpc.h/.c     one function per operation for the guest library    (guest)
-  vgpu_host.h/.c    bounds-checked decoders, and the driver's table     (worker)
+  vgpu_decode.h/.c    bounds-checked decoders, and the driver's table     (worker)
   vgpu_exports.h/.c every exported name; refusals for what is not served (guest)
   vgpu_fuzz.dict    operation numbers as a fuzzing dictionary
   supported-calls.md
@@ -183,6 +183,7 @@ struct vgpu_op_info {
     uint32_t request_bytes;     /* the fixed part, record header included */
     uint32_t request_tail_max;  /* bytes that may follow it */
     uint32_t reply_bytes;       /* the fixed part of the payload */
+    uint32_t release_offset;    /* of the field that names a release word, in the record; 0: none */
 };
 extern const struct vgpu_op_info vgpu_op_table[VGPU_OP_LIMIT];
 
@@ -205,7 +206,8 @@ def ops_source(ops):
     out.append("\nconst struct vgpu_op_info vgpu_op_table[VGPU_OP_LIMIT] = {\n")
     for o in ops:
         tail = o.tail(o.ins)
-        out.append(f"    [VGPU_OP_{o.name}] = {{\"{o.name}\", VGPU_CLASS_{o.klass.upper()}, {o.request_bytes()}, {tail.maximum if tail else 0}, {o.reply_bytes()}}},\n")
+        release = next((f"offsetof(struct vgpu_req_{o.name}, {f.name})" for f in o.ins if f.kind == "release"), "0")
+        out.append(f"    [VGPU_OP_{o.name}] = {{\"{o.name}\", VGPU_CLASS_{o.klass.upper()}, {o.request_bytes()}, {tail.maximum if tail else 0}, {o.reply_bytes()}, {release}}},\n")
     out.append("};\n\nconst char *vgpu_op_name(unsigned op)\n{\n    return op < VGPU_OP_LIMIT && vgpu_op_table[op].name ? vgpu_op_table[op].name : \"unknown\";\n}\n")
     return "".join(out)
 
@@ -290,7 +292,7 @@ def rpc_source(ops):
 
 
 def args_struct(o):
-    out = [f"struct vgpu_args_{o.name} {{\n"]
+    out = [f"struct worker_args_{o.name} {{\n"]
     for f in o.ins:
         if f.kind == "bytes":
             out.append(f"    const uint8_t *{f.name}; /* private copy, {f.name}_bytes long, 8-byte aligned */\n    uint32_t {f.name}_bytes;\n")
@@ -308,14 +310,14 @@ def args_struct(o):
 
 
 def host_header(ops, drivers):
-    out = [HEADER, """#ifndef VGPU_HOST_GENERATED_H
-#define VGPU_HOST_GENERATED_H
+    out = [HEADER, """#ifndef VGPU_DECODE_H
+#define VGPU_DECODE_H
 #include <stdbool.h>
 #include <stdint.h>
 #include "protocol/cuda_abi.h"
 #include "vgpu_ops.h"
 
-struct vgpu_host; /* the worker */
+struct vgpu_worker;
 struct vgpu_blob;
 
 /* The driver library's entry points; those marked optional may be NULL. */
@@ -342,25 +344,25 @@ struct vgpu_answer {
 /*
  * Services the generated decoders need from the worker. find: the driver's handle of that type, or
  * CUDA_ERROR_INVALID_HANDLE / INVALID_CONTEXT. resolve: a function, or a kernel's function in the
- * current context. insert never fails for a handle that vgpu_host_free_handle() accepted just before.
+ * current context. insert never fails for a handle that worker_handle_free() accepted just before.
  */
-const struct vgpu_driver *vgpu_host_driver(struct vgpu_host *host);
-CUresult vgpu_host_find(struct vgpu_host *host, enum vgpu_handle_type type, uint32_t handle, void **out);
-CUresult vgpu_host_resolve(struct vgpu_host *host, uint32_t handle, CUfunction *out);
-bool vgpu_host_free_handle(struct vgpu_host *host, uint32_t handle);
-void vgpu_host_insert(struct vgpu_host *host, enum vgpu_handle_type type, uint32_t handle, void *object);
-void vgpu_host_remove(struct vgpu_host *host, enum vgpu_handle_type type, uint32_t handle);
-int vgpu_host_device_count(struct vgpu_host *host);
+const struct vgpu_driver *worker_driver(struct vgpu_worker *worker);
+CUresult worker_find(struct vgpu_worker *worker, enum vgpu_handle_type type, uint32_t handle, void **out);
+CUresult worker_resolve(struct vgpu_worker *worker, uint32_t handle, CUfunction *out);
+bool worker_handle_free(struct vgpu_worker *worker, uint32_t handle);
+void worker_insert(struct vgpu_worker *worker, enum vgpu_handle_type type, uint32_t handle, void *object);
+void worker_remove(struct vgpu_worker *worker, enum vgpu_handle_type type, uint32_t handle);
+int worker_device_count(struct vgpu_worker *worker);
 /* Does [address, address + bytes) lie in the device window or the arena / in the arena's heap? */
-bool vgpu_host_in_memory(struct vgpu_host *host, uint64_t address, uint64_t bytes);
-bool vgpu_host_in_heap(struct vgpu_host *host, uint64_t address, uint64_t bytes);
+bool worker_in_memory(struct vgpu_worker *worker, uint64_t address, uint64_t bytes);
+bool worker_in_heap(struct vgpu_worker *worker, uint64_t address, uint64_t bytes);
 
 /*
  * Decodes and executes one record. record: a private copy, size bytes, 8-byte aligned, size checked
  * to be at least a record header and at most VGPU_RECORD_MAX. Sets answer->violation for a record
  * that no correct guest library sends.
  */
-CUresult vgpu_host_execute(struct vgpu_host *host, const struct vgpu_record *record, uint32_t size,
+CUresult worker_execute(struct vgpu_worker *worker, const struct vgpu_record *record, uint32_t size,
                            struct vgpu_answer *answer);
 
 /* Arguments after decoding: handles found, ranges checked. */
@@ -371,7 +373,7 @@ CUresult vgpu_host_execute(struct vgpu_host *host, const struct vgpu_record *rec
     for o in ops:
         if not o.host:
             rsp = f", struct vgpu_rsp_{o.name} *out" if o.outs else ""
-            out.append(f"CUresult vgpu_do_{o.name}(struct vgpu_host *host, const struct vgpu_args_{o.name} *args{rsp}, struct vgpu_answer *answer);\n")
+            out.append(f"CUresult worker_do_{o.name}(struct vgpu_worker *worker, const struct worker_args_{o.name} *args{rsp}, struct vgpu_answer *answer);\n")
     out.append("\n#endif\n")
     return "".join(out)
 
@@ -384,7 +386,7 @@ def bound_expression(o, f):
 
 
 def host_source(ops, drivers):
-    out = [HEADER, '#include <stddef.h>\n#include <string.h>\n#include "vgpu_host.h"\n\n']
+    out = [HEADER, '#include <stddef.h>\n#include <string.h>\n#include "vgpu_decode.h"\n\n']
     out.append("const struct vgpu_driver_symbol vgpu_driver_symbols[] = {\n")
     for name, required in sorted(drivers.items()):
         out.append(f"    {{\"{name}\", offsetof(struct vgpu_driver, {name}), {'true' if required else 'false'}}},\n")
@@ -398,8 +400,8 @@ def host_source(ops, drivers):
 
 """)
     for o in ops:
-        out.append(f"static CUresult decode_{o.name}(struct vgpu_host *host, const struct vgpu_record *record, uint32_t size, struct vgpu_answer *answer)\n{{\n")
-        out.append(f"    const struct vgpu_req_{o.name} *request = (const void *)record;\n    struct vgpu_args_{o.name} args = {{0}};\n    (void)request;\n    (void)size;\n    (void)args;\n")
+        out.append(f"static CUresult decode_{o.name}(struct vgpu_worker *worker, const struct vgpu_record *record, uint32_t size, struct vgpu_answer *answer)\n{{\n")
+        out.append(f"    const struct vgpu_req_{o.name} *request = (const void *)record;\n    struct worker_args_{o.name} args = {{0}};\n    (void)request;\n    (void)size;\n    (void)args;\n")
         handles = [f for f in o.ins if f.handle and f.mode != "new"]
         if handles:
             out.append("    CUresult result;\n")
@@ -408,31 +410,31 @@ def host_source(ops, drivers):
             if f.kind == "bytes":
                 out.append(f"    args.{n} = (const uint8_t *)record + VGPU_REQ_BYTES_{o.name};\n    args.{n}_bytes = size - VGPU_REQ_BYTES_{o.name};\n")
             elif f.handle and f.mode == "new":
-                out.append(f"    if (!vgpu_host_free_handle(host, request->{n}))\n        return violation(answer, \"handle for {n} is in use or out of range\");\n    args.{n} = request->{n};\n")
+                out.append(f"    if (!worker_handle_free(worker, request->{n}))\n        return violation(answer, \"handle for {n} is in use or out of range\");\n    args.{n} = request->{n};\n")
             elif f.kind == "fn":
-                out.append(f"    args.{n}_handle = request->{n};\n    result = vgpu_host_resolve(host, request->{n}, &args.{n});\n    if (result != CUDA_SUCCESS)\n        return result;\n")
+                out.append(f"    args.{n}_handle = request->{n};\n    result = worker_resolve(worker, request->{n}, &args.{n});\n    if (result != CUDA_SUCCESS)\n        return result;\n")
             elif f.handle:
                 guard = f"request->{n} ? " if f.optional else ""
                 other = " : CUDA_SUCCESS" if f.optional else ""
-                out.append(f"    args.{n}_handle = request->{n};\n    result = {guard}vgpu_host_find(host, {HANDLES[f.kind][0]}, request->{n}, (void **)&args.{n}){other};\n    if (result != CUDA_SUCCESS)\n        return result;\n")
+                out.append(f"    args.{n}_handle = request->{n};\n    result = {guard}worker_find(worker, {HANDLES[f.kind][0]}, request->{n}, (void **)&args.{n}){other};\n    if (result != CUDA_SUCCESS)\n        return result;\n")
             elif f.count:
                 out.append(f"    memcpy(args.{n}, request->{n}, sizeof(args.{n}));\n")
             else:
                 out.append(f"    args.{n} = request->{n};\n")
             if f.kind == "dev":
-                out.append(f"    if (args.{n} < 0 || args.{n} >= vgpu_host_device_count(host))\n        return CUDA_ERROR_INVALID_DEVICE;\n")
+                out.append(f"    if (args.{n} < 0 || args.{n} >= worker_device_count(worker))\n        return CUDA_ERROR_INVALID_DEVICE;\n")
             if f.kind == "release":
                 out.append(f"    if (args.{n} > 256)\n        return violation(answer, \"release index out of range\");\n")
         for f in o.ins:
             if f.kind == "addr":
-                out.append(f"    if (!vgpu_host_in_memory(host, request->{f.name}, {bound_expression(o, f)}))\n        return CUDA_ERROR_INVALID_VALUE;\n")
+                out.append(f"    if (!worker_in_memory(worker, request->{f.name}, {bound_expression(o, f)}))\n        return CUDA_ERROR_INVALID_VALUE;\n")
             if f.kind == "heap":
-                out.append(f"    if (!vgpu_host_in_heap(host, request->{f.name}, {bound_expression(o, f)}))\n        return violation(answer, \"{f.name} lies outside the heap\");\n")
+                out.append(f"    if (!worker_in_heap(worker, request->{f.name}, {bound_expression(o, f)}))\n        return violation(answer, \"{f.name} lies outside the heap\");\n")
         if o.outs:
             out.append(f"    answer->size = VGPU_RSP_BYTES_{o.name};\n    struct vgpu_rsp_{o.name} *rsp = (void *)answer->payload;\n    (void)rsp;\n")
         if not o.host:
             rsp = ", rsp" if o.outs else ""
-            out.append(f"    return vgpu_do_{o.name}(host, &args{rsp}, answer);\n}}\n\n")
+            out.append(f"    return worker_do_{o.name}(worker, &args{rsp}, answer);\n}}\n\n")
             continue
         call, arguments = o.host
         outs, ins = {f.name for f in o.outs}, {f.name: f for f in o.ins}
@@ -442,7 +444,7 @@ def host_source(ops, drivers):
             if match and match.group(2) in ins and ins[match.group(2)].mode == "new":
                 f = ins[match.group(2)]
                 pre.append(f"    {HANDLES[f.kind][1]} created = NULL;\n")
-                post.append(f"    if (made == CUDA_SUCCESS)\n        vgpu_host_insert(host, {HANDLES[f.kind][0]}, args.{f.name}, created);\n")
+                post.append(f"    if (made == CUDA_SUCCESS)\n        worker_insert(worker, {HANDLES[f.kind][0]}, args.{f.name}, created);\n")
                 rendered.append("&created")
             elif match and match.group(2) in outs:
                 rendered.append(f"{match.group(1) or ''}&rsp->{match.group(2)}")
@@ -452,20 +454,20 @@ def host_source(ops, drivers):
                 raise ApiError(f"{o.where}: '{a}' in host line of {o.name} is no field")
         for f in o.ins:
             if f.mode == "del":
-                post.append(f"    if (made == CUDA_SUCCESS)\n        vgpu_host_remove(host, {HANDLES[f.kind][0]}, args.{f.name}_handle);\n")
+                post.append(f"    if (made == CUDA_SUCCESS)\n        worker_remove(worker, {HANDLES[f.kind][0]}, args.{f.name}_handle);\n")
         out += pre
         if not drivers[call]:
-            out.append(f"    if (!vgpu_host_driver(host)->{call})\n        return CUDA_ERROR_NOT_SUPPORTED;\n")
+            out.append(f"    if (!worker_driver(worker)->{call})\n        return CUDA_ERROR_NOT_SUPPORTED;\n")
         # Enumerations travel as 32-bit integers; C converts them at the call.
-        out.append(f"    CUresult made = vgpu_host_driver(host)->{call}({', '.join(rendered)});\n")
+        out.append(f"    CUresult made = worker_driver(worker)->{call}({', '.join(rendered)});\n")
         out += post
         out.append("    return made;\n}\n\n")
-    out.append("typedef CUresult decoder(struct vgpu_host *, const struct vgpu_record *, uint32_t, struct vgpu_answer *);\n")
+    out.append("typedef CUresult decoder(struct vgpu_worker *, const struct vgpu_record *, uint32_t, struct vgpu_answer *);\n")
     out.append("static decoder *const decoders[VGPU_OP_LIMIT] = {\n")
     out += [f"    [VGPU_OP_{o.name}] = decode_{o.name},\n" for o in ops]
     out.append("""};
 
-CUresult vgpu_host_execute(struct vgpu_host *host, const struct vgpu_record *record, uint32_t size,
+CUresult worker_execute(struct vgpu_worker *worker, const struct vgpu_record *record, uint32_t size,
                            struct vgpu_answer *answer)
 {
     answer->size = 0;
@@ -480,7 +482,7 @@ CUresult vgpu_host_execute(struct vgpu_host *host, const struct vgpu_record *rec
         return violation(answer, "reply slot does not fit the operation's class");
     /* What a handler does not write must not show what an earlier answer held. */
     memset(answer->payload, 0, info->reply_bytes);
-    return decoders[record->opcode](host, record, size, answer);
+    return decoders[record->opcode](worker, record, size, answer);
 }
 """)
     return "".join(out)
@@ -589,7 +591,7 @@ def main():
         files = {
             "vgpu_ops.h": ops_header(ops), "vgpu_ops.c": ops_source(ops),
             "vgpu_rpc.h": rpc_header(ops), "vgpu_rpc.c": rpc_source(ops),
-            "vgpu_host.h": host_header(ops, drivers), "vgpu_host.c": host_source(ops, drivers),
+            "vgpu_decode.h": host_header(ops, drivers), "vgpu_decode.c": host_source(ops, drivers),
             "vgpu_exports.h": EXPORTS_HEADER, "vgpu_exports.c": exports_source(names, served),
             "vgpu_fuzz.dict": dictionary(ops), "supported-calls.md": table(names, served, ops),
         }
