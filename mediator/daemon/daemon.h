@@ -138,7 +138,8 @@ struct driver {
 
 struct daemon {
     struct config config;
-    char config_dir[PATH_MAX], run_dir[PATH_MAX], stats_file[PATH_MAX], binary_dir[PATH_MAX];
+    char run_dir[CONFIG_SOCKET - 16]; /* with room for a socket's name */
+    char config_dir[PATH_MAX], stats_file[PATH_MAX], binary_dir[PATH_MAX];
     /* From the command line: these win over the file. */
     bool gpu_given, log_given;
     enum config_gpu gpu;

@@ -185,14 +185,6 @@ static int background(void)
     return ready[1];
 }
 
-static void check_sockets(const struct daemon *d)
-{
-    struct sockaddr_un address;
-
-    if (strlen(d->run_dir) + strlen("/control.sock") >= sizeof(address.sun_path))
-        die("--run-dir: %s is too long for a socket's path", d->run_dir);
-}
-
 /* Reads every entry, so that a bad one is known before the daemon goes on without it. */
 static int check_entries(const struct daemon *d);
 
@@ -246,7 +238,10 @@ int main(int argc, char **argv)
             take_path(d.config_dir, "config-dir", optarg);
             break;
         case RUN:
-            take_path(d.run_dir, "run-dir", optarg);
+            take_path(path, "run-dir", optarg);
+            if (strlen(path) >= sizeof(d.run_dir))
+                die("--run-dir: must be shorter than %zu characters", sizeof(d.run_dir));
+            strcpy(d.run_dir, path);
             break;
         case GPU:
             if (!config_parse_gpu(optarg, &d.gpu))
@@ -300,7 +295,6 @@ int main(int argc, char **argv)
     snprintf(path, sizeof(path), "%s/mediatord.conf", d.config_dir);
     if (config_load(path, &d.config, error) != 0)
         die("%s", error);
-    check_sockets(&d);
     if (check)
         return check_entries(&d);
     if (d.worker_given[0] && access(d.worker_given, X_OK) != 0)

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,8 +41,7 @@ static void add_candidate(struct daemon *d, const char *path)
 /* The software GPU of an installed tree, else of the build tree, else wherever dlopen looks. */
 static void add_soft(struct daemon *d)
 {
-    static const char *const places[] = {"../lib/vgpu/libcuda-soft.so.1",
-                                         "../lib64/vgpu/libcuda-soft.so.1",
+    static const char *const places[] = {"../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1",
                                          "../../lib/vgpu/libcuda-soft.so.1",
                                          "../libcuda-soft.so.1",
                                          "libcuda-soft.so.1",
@@ -90,8 +90,7 @@ static const char *worker_path(const struct daemon *d, char *room)
             access(room, X_OK) == 0)
             return room;
     }
-    snprintf(room, PATH_MAX, "%s/vgpu-worker", d->binary_dir);
-    return room;
+    return "vgpu-worker"; /* fails, with advice */
 }
 
 /* ---- turns ---- */
