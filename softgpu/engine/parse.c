@@ -617,6 +617,8 @@ static const struct {
     {"%reserved_smem_offset_begin", NULL, T_U32, U_ZERO | BASE_UNIFORM},
     {"%reserved_smem_offset_end", NULL, T_U32, U_ZERO | BASE_UNIFORM},
     {"%reserved_smem_offset_cap", NULL, T_U32, U_ZERO | BASE_UNIFORM},
+    {"%reserved_smem_offset_0", NULL, T_U32, U_ZERO | BASE_UNIFORM},
+    {"%reserved_smem_offset_1", NULL, T_U32, U_ZERO | BASE_UNIFORM},
     {"%is_explicit_cluster", NULL, T_PRED, U_ZERO | BASE_UNIFORM},
     {"%clusterid", "x", T_U32, U_CTAID_X | BASE_UNIFORM},
     {"%clusterid", "y", T_U32, U_CTAID_Y | BASE_UNIFORM},
