@@ -19,10 +19,17 @@
  * the ring's end when the record would wrap), writes the record, and commits by storing
  * (uint32_t)(position / slots) + 1 to commit[slot of the first] with release order. The consumer
  * takes records in position order, which is program order: of two calls of which one happens before
- * the other, the first reserves first. It copies a record out once, then advances tail.
+ * the other, the first reserves first. It copies a record out once, then advances tail. A record with
+ * opcode VGPU_OP_PAD is skipped, wherever it stands: the filler before the ring's end, or a reservation
+ * that its producer gave up.
  *
- * Sleep. Each side announces that it sleeps, fences, looks again, then blocks; the other side
- * publishes, fences, and rings only when the announcement is there.
+ * Sleep. Each side announces that it sleeps, then looks again, then blocks; the other side publishes,
+ * then looks for the announcement and rings. All four accesses are sequentially consistent, so at
+ * least one side sees the other. The announcements:
+ *   consumer_sleeping  set to 1 by the consumer; the producer that exchanges it with 0 rings the doorbell
+ *   space_wanted, release_wanted  odd while somebody sleeps: the sleeper sets bit 0 and waits for the
+ *                      value it then has to change, the worker adds 1 to an odd value and wakes
+ *   vgpu_reply.sleeping  set to 1 by the caller, who waits for state to change; only read by the worker
  */
 #ifndef VGPU_ARENA_H
 #define VGPU_ARENA_H
@@ -55,11 +62,12 @@ enum vgpu_notify {
     VGPU_NOTIFY_FUTEX = 2,   /* the worker wakes the futex word itself (shared, same host) */
 };
 
+/* The areas stand in the order of the offsets below and do not overlap. */
 struct vgpu_arena_header {
     uint32_t magic;
     uint16_t major, minor;
     uint64_t base;          /* address of the arena in the guest process, 2 MiB aligned */
-    uint64_t bytes;         /* of the whole arena */
+    uint64_t bytes;         /* of the whole arena, a multiple of 2 MiB */
     uint32_t commit_offset; /* bytes from the arena's start, like all offsets; 64-byte aligned */
     uint32_t ring_offset;   /* 4096-byte aligned */
     uint32_t ring_slots;    /* power of two, 2048 to 1 << 20 */
@@ -81,15 +89,15 @@ struct vgpu_arena_shared {
     _Alignas(64) _Atomic uint64_t head; /* producers: next free position */
     _Alignas(64) _Atomic uint64_t tail; /* consumer: everything below is consumed */
     _Alignas(64) _Atomic uint32_t consumer_sleeping; /* 1: ring the doorbell after a commit */
-    _Alignas(64) _Atomic uint32_t space_wanted; /* a producer sleeps for ring space: futex word */
+    _Alignas(64) _Atomic uint32_t space_wanted; /* odd: a producer sleeps for ring space; futex word */
     _Alignas(64) _Atomic uint32_t host_state;   /* enum vgpu_host_state; futex word */
     _Atomic uint32_t error;                     /* CUresult that ended the worker, or 0 */
     /* First error of a deferred call since the last synchronising call took it (exchange with 0). */
     _Alignas(64) _Atomic uint32_t deferred_error; /* CUresult */
     _Atomic uint32_t deferred_opcode;
     /* Release words: deferred records may name one; the worker sets it to 1 when the heap range the
-     * record used may be reused, and wakes sleepers when release_wanted is set. */
-    _Alignas(64) _Atomic uint32_t release_wanted; /* futex word: bumped by the worker */
+     * record used may be reused, and wakes sleepers when release_wanted is odd. */
+    _Alignas(64) _Atomic uint32_t release_wanted; /* odd: a thread sleeps for a release; futex word */
     _Alignas(64) _Atomic uint32_t release[256];
 };
 
@@ -141,9 +149,23 @@ enum vgpu_handle_type {
     VGPU_TYPE_KERNEL,
     VGPU_TYPE_STREAM,
     VGPU_TYPE_EVENT,
+    VGPU_TYPE_BLOB,
 };
 
-/* Stream handles that name no object. */
-#define VGPU_STREAM_DEFAULT 0u         /* the legacy default stream */
+#define VGPU_STREAM_DEFAULT 0u /* the legacy default stream; names no object */
+
+/* Tail of ModuleLoad and LibraryLoad: options without pointers; logs travel in their own fields. */
+struct vgpu_jit_option {
+    uint32_t option; /* CUjit_option, or CUlibraryOption after the first jit_count */
+    uint32_t reserved;
+    uint64_t value;
+};
+
+/* Tail of Launch and the cluster occupancy calls. */
+struct vgpu_launch_attribute {
+    uint32_t id; /* CUlaunchAttributeID */
+    uint32_t reserved;
+    uint8_t value[64]; /* CUlaunchAttributeValue; pointers and handles inside are not allowed */
+};
 
 #endif
