@@ -27,7 +27,7 @@ sources=(
     device/qemu/vgpu-compat.h device/qemu/vgpu-stub.c
 )
 configure_options=(
-    --target-list=$target --prefix=/usr/local
+    --target-list="$target" --prefix=/usr/local
     --without-default-features --without-default-devices
     --enable-tcg --enable-kvm --enable-trace-backends=nop --disable-debug-info
     --with-devices-x86_64=vgpu
@@ -178,6 +178,7 @@ check_tools
 exec 9>"$cache/qemu-lock"
 flock -n 9 || { say "another build is running; waiting for it"; flock 9; }
 
+rm -rf "$cache"/tmp-* # of a build that was killed; only the holder of the lock has one
 tmp=$(mktemp -d "$cache/tmp-XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 130' INT TERM HUP
