@@ -272,7 +272,7 @@ static bool handle_open(struct daemon *d, struct client *client, struct vgpu_lin
         client_close(d, client, VGPU_LOG_WARN, "CHANNEL_OPEN for a channel that is in use");
         return false;
     }
-    channel->state = CHANNEL_WAITING;
+    channel->state = CHANNEL_FREE;
     channel->serial = open->serial;
     channel->worker = NULL;
     reason = check_open(d, client, open, &text);
@@ -280,6 +280,7 @@ static bool handle_open(struct daemon *d, struct client *client, struct vgpu_lin
         client_channel_dead(d, client, open->channel, reason, text);
         return true;
     }
+    channel->state = CHANNEL_WAITING;
     channel->open = *open;
     channel->doorbell = message->fds[0];
     channel->interrupt = message->fds[1];
