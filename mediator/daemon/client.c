@@ -92,7 +92,7 @@ void client_close(struct daemon *d, struct client *client, enum vgpu_log_level l
         vgpu_log(level, is_device(client) ? "vm_disconnected" : "local_disconnected",
                  LOG_U("vm", vm->identity.vm_id), LOG_S("name", vm->identity.name),
                  LOG_U("pid", client->pid), LOG_S("why", why));
-    if (vm->socket[0])
+    if (vm->socket[0] && !vm->removed)
         vm->retry_at = now_ns() + vm->retry_delay;
     free(client);
     vm_release(d, vm);

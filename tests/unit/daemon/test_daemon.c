@@ -779,6 +779,8 @@ static void vms_come_and_go_while_it_runs(void **state)
     unlink(in_dir("etc/vms.d/b.json"));
     expect_closed(&cb);
     WAIT_FOR(stat_of("b", "workers") == -1);
+    struct pollfd p = {b, POLLIN, 0};
+    assert_int_equal(poll(&p, 1, 200), 0); /* and it is not connected again */
     expect_served(&ca, 0);
     disconnect(&ca);
     disconnect(&cb);
