@@ -92,7 +92,7 @@ void client_close(struct daemon *d, struct client *client, enum vgpu_log_level l
         vgpu_log(level, is_device(client) ? "vm_disconnected" : "local_disconnected",
                  LOG_U("vm", vm->identity.vm_id), LOG_S("name", vm->identity.name),
                  LOG_U("pid", client->pid), LOG_S("why", why));
-    if (vm->socket[0])
+    if (vm->socket[0] && !vm->removed)
         vm->retry_at = now_ns() + vm->retry_delay;
     free(client);
     vm_release(d, vm);
@@ -272,7 +272,7 @@ static bool handle_open(struct daemon *d, struct client *client, struct vgpu_lin
         client_close(d, client, VGPU_LOG_WARN, "CHANNEL_OPEN for a channel that is in use");
         return false;
     }
-    channel->state = CHANNEL_WAITING;
+    channel->state = CHANNEL_FREE;
     channel->serial = open->serial;
     channel->worker = NULL;
     reason = check_open(d, client, open, &text);
@@ -280,6 +280,7 @@ static bool handle_open(struct daemon *d, struct client *client, struct vgpu_lin
         client_channel_dead(d, client, open->channel, reason, text);
         return true;
     }
+    channel->state = CHANNEL_WAITING;
     channel->open = *open;
     channel->doorbell = message->fds[0];
     channel->interrupt = message->fds[1];

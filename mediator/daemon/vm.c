@@ -255,7 +255,7 @@ static struct vm *find_local(struct daemon *d, uid_t uid)
 static void update_locals(struct daemon *d)
 {
     for (struct vm *vm = d->vms, *next; vm; vm = next) {
-        bool keep = is_device(vm) || vm->removed;
+        bool keep = is_device(vm) || vm->removed || vm->uid == (uid_t)-1;
 
         next = vm->next;
         for (size_t i = 0; i < d->config.local_count && !keep; i++) {

@@ -293,7 +293,7 @@ uint32_t workers_unavailable(const struct daemon *d)
     if (d->failure && now_ns() < d->spawn_at && !count_state(d, WORKER_SPARE))
         return d->failure;
     oldest_waiting(d, &channel, &waiting);
-    if (count_assigned(d) + waiting > d->config.max_workers)
+    if (count_assigned(d) + waiting >= d->config.max_workers)
         return VGPU_REASON_LIMIT;
     return VGPU_REASON_NONE;
 }
@@ -421,6 +421,9 @@ void workers_balance(struct daemon *d)
     /* The first worker tells which driver library works; more would only fail with it. */
     if (!d->driver_settled && want > 1)
         want = 1;
+    /* Too many: a channel was given up before its worker got ready, or fewer are configured. */
+    for (; have > want && (spare = find_spare(d)); have--)
+        worker_stop(d, spare, false);
     while (have < want) {
         if (count_assigned(d) + have >= d->config.max_workers + d->config.spare_workers)
             break;
