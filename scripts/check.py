@@ -105,7 +105,7 @@ class Check:
 
     def stage_unit(self):
         """unit tests, and every CUDA program on the software GPU"""
-        self.meson_test("build", "--no-suite", "vm")
+        self.meson_test("build", "--no-suite", "vm", "--no-suite", "fuzz")
 
     def stage_driver(self):
         """guest kernel driver: builds without warnings, sparse finds nothing"""
@@ -126,7 +126,7 @@ class Check:
         """the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"""
         self.meson_build("build-asan", "-Db_sanitize=address,undefined", "-Db_lundef=false",
                          "-Dbuildtype=debugoptimized")
-        self.meson_test("build-asan", "--no-suite", "programs", "--timeout-multiplier", "4",
+        self.meson_test("build-asan", "--no-suite", "programs", "--no-suite", "vm", "--no-suite", "fuzz", "--timeout-multiplier", "4",
                         environment={"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"})
 
     def stage_tsan(self):
