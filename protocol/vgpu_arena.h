@@ -24,10 +24,12 @@
  * that its producer gave up.
  *
  * Sleep. Each side announces that it sleeps, then looks again, then blocks; the other side publishes,
- * then looks for the announcement, takes it back and rings. All four accesses are sequentially
- * consistent, so at least one side sees the other. The announcement words are consumer_sleeping,
- * space_wanted, release_wanted and vgpu_reply.sleeping: set to 1 by the sleeper, exchanged with 0 by
- * whoever rings.
+ * then looks for the announcement and rings. All four accesses are sequentially consistent, so at
+ * least one side sees the other. The announcements:
+ *   consumer_sleeping  set to 1 by the consumer; the producer that exchanges it with 0 rings the doorbell
+ *   space_wanted, release_wanted  odd while somebody sleeps: the sleeper sets bit 0 and waits for the
+ *                      value it then has to change, the worker adds 1 to an odd value and wakes
+ *   vgpu_reply.sleeping  set to 1 by the caller, who waits for state to change; only read by the worker
  */
 #ifndef VGPU_ARENA_H
 #define VGPU_ARENA_H
@@ -87,15 +89,15 @@ struct vgpu_arena_shared {
     _Alignas(64) _Atomic uint64_t head; /* producers: next free position */
     _Alignas(64) _Atomic uint64_t tail; /* consumer: everything below is consumed */
     _Alignas(64) _Atomic uint32_t consumer_sleeping; /* 1: ring the doorbell after a commit */
-    _Alignas(64) _Atomic uint32_t space_wanted; /* 1: a producer sleeps for ring space; futex word */
+    _Alignas(64) _Atomic uint32_t space_wanted; /* odd: a producer sleeps for ring space; futex word */
     _Alignas(64) _Atomic uint32_t host_state;   /* enum vgpu_host_state; futex word */
     _Atomic uint32_t error;                     /* CUresult that ended the worker, or 0 */
     /* First error of a deferred call since the last synchronising call took it (exchange with 0). */
     _Alignas(64) _Atomic uint32_t deferred_error; /* CUresult */
     _Atomic uint32_t deferred_opcode;
     /* Release words: deferred records may name one; the worker sets it to 1 when the heap range the
-     * record used may be reused, and wakes sleepers when release_wanted is set. */
-    _Alignas(64) _Atomic uint32_t release_wanted; /* 1: a thread sleeps for a release; futex word */
+     * record used may be reused, and wakes sleepers when release_wanted is odd. */
+    _Alignas(64) _Atomic uint32_t release_wanted; /* odd: a thread sleeps for a release; futex word */
     _Alignas(64) _Atomic uint32_t release[256];
 };
 

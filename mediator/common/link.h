@@ -37,8 +37,9 @@ struct vgpu_link {
     int fd;
     enum vgpu_link_side side;
     const char *reason; /* constant string; set with CLOSED and VIOLATION */
-    uint32_t backend;   /* enum vgpu_backend from HELLO (daemon side) or as sent (client side) */
+    uint32_t backend;   /* daemon side: enum vgpu_backend from HELLO */
     bool greeted, has_memory, welcomed;
+    bool foreign; /* HELLO had another version: answer WELCOME with VGPU_REASON_VERSION, close */
     uint32_t in_bytes, out_bytes; /* of the buffers below */
     unsigned fd_count;            /* descriptors of the message being received */
     int fds[VGPU_LINK_FDS_MAX];

@@ -47,8 +47,9 @@ bool vgpu_heap_find(struct vgpu_heap *heap, const void *address, void **start, s
 size_t vgpu_heap_stage_max(const struct vgpu_heap *heap);
 
 /*
- * Takes a stage of at least size bytes (at most vgpu_heap_stage_max()). With wait it blocks until
- * one is released as long as any is in flight. Returns 0, -ENOMEM, -EINVAL, -EPIPE, -EPERM.
+ * Takes a stage of at least size bytes (at most vgpu_heap_stage_max()). With wait it blocks as long
+ * as any stage is in flight or held; a thread that holds one itself must not wait for a second:
+ * submit or put the first, or ask without wait. Returns 0, -ENOMEM, -EINVAL, -EPIPE, -EPERM.
  */
 int vgpu_stage_get(struct vgpu_heap *heap, size_t size, bool wait, struct vgpu_stage *stage);
 /* The record naming stage->word was committed: the stage returns when the worker releases it. */

@@ -9,6 +9,7 @@
 #ifndef VGPU_TRANSPORT_HOST_H
 #define VGPU_TRANSPORT_HOST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "protocol/transport/layout.h"
@@ -27,6 +28,9 @@ void vgpu_host_wake(struct vgpu_host *host, _Atomic uint32_t *word);
 
 /* Publishes a state (enum vgpu_host_state) and wakes everybody; error is a CUresult for DEAD. */
 void vgpu_host_state(struct vgpu_host *host, uint32_t state, uint32_t error);
+
+/* Wakes producers that announced that they sleep for ring space. The consumer calls it. */
+void vgpu_host_space(struct vgpu_host *host);
 
 /* Records the error of a deferred call; the first since the guest last took one is kept. */
 void vgpu_host_deferred_error(struct vgpu_host *host, uint32_t result, uint32_t opcode);
