@@ -85,6 +85,20 @@ CUresult vgpu_primary_retain(CUcontext *ctx, int device)
     return result;
 }
 
+CUresult vgpu_primary_handle(CUcontext *ctx, int device)
+{
+    struct vgpu_device *d = &vgpu.devices[device];
+    pthread_mutex_lock(&d->lock);
+    if (!d->primary) {
+        d->primary = make(device, d->primary_flags, true);
+        if (d->primary)
+            atomic_store(&d->primary->handle, 0);
+    }
+    *ctx = (CUcontext)d->primary;
+    pthread_mutex_unlock(&d->lock);
+    return *ctx ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
 static CUresult primary_end(struct vgpu_device *d, int device)
 {
     vgpu_storage_destroy(d->primary->state, (CUcontext)d->primary);
@@ -133,7 +147,8 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev)
     return result;
 }
 
-#define CONTEXT_FLAGS (CU_CTX_SCHED_MASK | CU_CTX_MAP_HOST | CU_CTX_LMEM_RESIZE_TO_MAX | CU_CTX_SYNC_MEMOPS)
+#define CONTEXT_FLAGS                                                                              \
+    (CU_CTX_SCHED_MASK | CU_CTX_MAP_HOST | CU_CTX_LMEM_RESIZE_TO_MAX | CU_CTX_SYNC_MEMOPS)
 
 static bool flags_valid(unsigned flags)
 {
@@ -358,7 +373,8 @@ VGPU_EXPORT(cuCtxPopCurrent, CUcontext *ctx)
     return cuCtxPopCurrent_v2(ctx);
 }
 
-/* ---- questions about the current context ------------------------------------------------------ */
+/* ---- questions about the current context ------------------------------------------------------
+ */
 
 /* ctx, or the current context when NULL. */
 static CUresult given_or_current(CUcontext ctx, struct vgpu_object **context)

@@ -18,8 +18,7 @@ static bool valid(CUevent event, struct vgpu_object **object)
 /* Whether the event's last record, number, is known to be complete. */
 static bool complete(struct vgpu_object *object, uint64_t number)
 {
-    if (!number ||
-        atomic_load_explicit(&object->event.complete, memory_order_acquire) >= number ||
+    if (!number || atomic_load_explicit(&object->event.complete, memory_order_acquire) >= number ||
         atomic_load_explicit(&object->context->state->synced, memory_order_acquire) >= number)
         return true;
     uint32_t stream = atomic_load_explicit(&object->event.stream, memory_order_relaxed);

@@ -2,10 +2,11 @@
 /*
  * guest.h - what the files of the guest's libcuda.so.1 share
  *
- * One process has one client (transport) and one table of objects. Every handle that a program holds
- * is the address of a struct vgpu_object in one reserved range, and the object's place in that range
- * is the index of its wire handle: a pointer is validated by two comparisons and a look at its type,
- * without touching foreign memory, and creating an object needs no answer from the host.
+ * One process has one client (transport) and one table of objects. Every handle that a program
+ * holds is the address of a struct vgpu_object in one reserved range, and the object's place in
+ * that range is the index of its wire handle: a pointer is validated by two comparisons and a look
+ * at its type, without touching foreign memory, and creating an object needs no answer from the
+ * host.
  *
  * Threads: each has a struct vgpu_thread with its stack of contexts. Nothing a launch, an
  * asynchronous copy or an event record does takes a lock, allocates or makes a system call.
@@ -33,7 +34,8 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Defines an exported call that cuda_abi.h does not declare (per-thread-stream spellings and such). */
+/* Defines an exported call that cuda_abi.h does not declare (per-thread-stream spellings and such).
+ */
 #define VGPU_EXPORT(name, ...)                                                                     \
     VGPU_CUDA_API CUresult name(__VA_ARGS__);                                                      \
     CUresult name(__VA_ARGS__)
@@ -92,7 +94,7 @@ struct vgpu_object {
         struct {
             struct vgpu_object *functions;
             struct vgpu_object *library; /* a library's module in one context */
-        } module; /* modules and libraries */
+        } module;                        /* modules and libraries */
     };
 };
 
@@ -226,7 +228,7 @@ struct vgpu_context {
     _Atomic uint64_t synced; /* event records up to this number are complete */
     bool priorities_known;
     int least_priority, greatest_priority;
-    struct vgpu_local_storage *storage;
+    _Atomic(struct vgpu_local_storage *) storage; /* entries, newest first */
 };
 
 /* The current context's device, for an object found by vgpu_current(). */
@@ -238,6 +240,8 @@ static inline int vgpu_context_device(const struct vgpu_object *context)
 /* Runs while a context dies: context-local storage (export_tables.c). */
 void vgpu_storage_destroy(struct vgpu_context *context, CUcontext handle);
 CUresult vgpu_primary_retain(CUcontext *ctx, int device);
+/* The handle that the primary context has or will have, without making it. */
+CUresult vgpu_primary_handle(CUcontext *ctx, int device);
 /* Answered by op DeviceInfo once. device must be in range. */
 CUresult vgpu_device_info(int device, const struct vgpu_device **info);
 CUresult vgpu_device_attribute(int *value, int attribute, int device);
@@ -279,11 +283,11 @@ struct vgpu_range {
     struct vgpu_object *context;
     uint64_t id;
     uint32_t context_handle;
-    uint8_t kind;       /* enum vgpu_memory_kind */
+    uint8_t kind; /* enum vgpu_memory_kind */
     uint8_t device;
-    uint8_t global;     /* a module's variable: not to be freed by itself */
-    uint8_t flags;      /* CU_MEMHOSTALLOC_* of pinned memory */
-    uint64_t owner;     /* address of the module or library of a global */
+    uint8_t global; /* a module's variable: not to be freed by itself */
+    uint8_t flags;  /* CU_MEMHOSTALLOC_* of pinned memory */
+    uint64_t owner; /* address of the module or library of a global */
 };
 
 int vgpu_map_init(void);
@@ -301,8 +305,13 @@ CUresult vgpu_memory_check(uint64_t address, uint64_t bytes, enum vgpu_memory_ki
 
 /* ---- staging --------------------------------------------------------------------------------- */
 
-/* As vgpu_stage_get() with wait; the stage is registered with the GPU on its first use. */
-CUresult vgpu_staging(size_t size, struct vgpu_stage *stage);
+/*
+ * As vgpu_stage_get(); the stage is registered with the GPU on its first use. A thread that holds a
+ * stage must not wait for another: two such threads could wait for each other.
+ */
+CUresult vgpu_staging(size_t size, bool wait, struct vgpu_stage *stage);
+/* Waits until the worker has set the stage's release word (a copy into it has finished). */
+CUresult vgpu_staging_wait(const struct vgpu_stage *stage);
 /* Context handle is gone: ranges registered in it are not registered any more. */
 void vgpu_staging_forget(uint32_t context_handle);
 
@@ -337,8 +346,8 @@ CUresult vgpu_launch_attributes(const CUlaunchAttribute *attributes, unsigned at
 #define VGPU_LAUNCH_ATTRIBUTES_MAX 32
 
 /*
- * Packs parameters at out (info->param_bytes long) from either of the two forms that a launch takes.
- * Pure; unit-tested.
+ * Packs parameters at out (info->param_bytes long) from either of the two forms that a launch
+ * takes. Pure; unit-tested.
  */
 CUresult vgpu_pack_params(const struct vgpu_function_info *info, void **params, void **extra,
                           uint8_t *out);
@@ -349,9 +358,6 @@ CUresult vgpu_module_load(CUmodule *module, const void *image, unsigned count,
 
 /* Process-wide errors and names (errors.c). */
 const char *vgpu_error_name(CUresult error);
-
-/* The private tables (export_tables.c). */
-CUresult vgpu_export_table(const void **table, const CUuuid *id);
 
 /* cuGetProcAddress's choice (procaddress.c): NULL with *status. Pure; unit-tested. */
 void *vgpu_proc_address(const char *symbol, int version, uint64_t flags,

@@ -39,7 +39,8 @@ struct vgpu_object *vgpu_object_new(enum vgpu_handle_type type, struct vgpu_obje
     struct vgpu_object *object = NULL;
 
     pthread_mutex_lock(&lock);
-    /* Fresh places first, up to a few thousand, so that freed ones rest before they are used again. */
+    /* Fresh places first, up to a few thousand, so that freed ones rest before they are used again.
+     */
     if (free_first && (used >= 4096 || used == VGPU_HANDLE_MAX)) {
         object = &vgpu_objects[free_first];
         free_first = object->next_free;
@@ -59,7 +60,8 @@ struct vgpu_object *vgpu_object_new(enum vgpu_handle_type type, struct vgpu_obje
     }
     pthread_mutex_unlock(&lock);
     if (!object)
-        vgpu_say(VGPU_LOG_ERRORS, "too many objects: %u events, streams, modules and functions exist",
+        vgpu_say(VGPU_LOG_ERRORS,
+                 "too many objects: %u events, streams, modules and functions exist",
                  VGPU_HANDLE_MAX - 1);
     return object;
 }

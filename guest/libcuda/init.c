@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * cuInit: connecting to the mediator, reserving the window for device memory, and the process's end.
+ * cuInit: connecting to the mediator, reserving the window for device memory, and the process's
+ * end.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -92,7 +93,8 @@ CUresult vgpu_unusable(void)
     if (!client || vgpu_channel_usable(&client->channel) == -EPERM)
         return CUDA_ERROR_NOT_INITIALIZED;
 
-    uint32_t error = atomic_load_explicit(&client->channel.view.shared->error, memory_order_acquire);
+    uint32_t error =
+        atomic_load_explicit(&client->channel.view.shared->error, memory_order_acquire);
     static atomic_int once;
     if (!atomic_exchange(&once, 1))
         vgpu_say(VGPU_LOG_ERRORS, "the GPU is gone: %s; end the program and start it again",
@@ -143,7 +145,8 @@ static CUresult reserve_window(uint64_t bytes)
         if (result != CUDA_ERROR_OUT_OF_MEMORY) /* the range is taken on the host: try the next */
             return result;
     }
-    vgpu_say(VGPU_LOG_ERRORS, "no free address range of %llu GiB for device memory; is RLIMIT_AS set?",
+    vgpu_say(VGPU_LOG_ERRORS,
+             "no free address range of %llu GiB for device memory; is RLIMIT_AS set?",
              (unsigned long long)(bytes >> 30));
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
@@ -181,8 +184,13 @@ static CUresult start(void)
     }
     vgpu.driver_version = version < VGPU_DRIVER_VERSION_MAX ? version : VGPU_DRIVER_VERSION_MAX;
     vgpu.device_count = count < VGPU_DEVICES_MAX ? count : VGPU_DEVICES_MAX;
+    /* Recursive: destructors of context-local storage run while a primary context ends. */
+    pthread_mutexattr_t recursive;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     for (int i = 0; i < VGPU_DEVICES_MAX; i++)
-        pthread_mutex_init(&vgpu.devices[i].lock, NULL);
+        pthread_mutex_init(&vgpu.devices[i].lock, &recursive);
+    pthread_mutexattr_destroy(&recursive);
     vgpu_say(VGPU_LOG_INFO, "connected: vm %u, pool %c, priority %u, %d GPU(s), driver %d",
              client->vm_id, client->pool_id ? (char)client->pool_id : '-', client->priority, count,
              version);
@@ -213,7 +221,8 @@ CUresult cuDriverGetVersion(int *version)
 {
     if (!version)
         return CUDA_ERROR_INVALID_VALUE;
-    /* Allowed before cuInit, but only the host knows. The program's error, if any, comes from cuInit. */
+    /* Allowed before cuInit, but only the host knows. The program's error, if any, comes from
+     * cuInit. */
     if (!atomic_load_explicit(&vgpu.ready, memory_order_acquire)) {
         CUresult result = cuInit(0);
         if (result != CUDA_SUCCESS) {

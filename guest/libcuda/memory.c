@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Allocation, pinned host memory, and questions about pointers. Device memory lies in a window that
- * this process keeps free, pinned memory in the arena, so an address alone tells what it is; modules'
- * variables lie where the host's driver put them and are known by name lookup.
+ * this process keeps free, pinned memory in the arena, so an address alone tells what it is;
+ * modules' variables lie where the host's driver put them and are known by name lookup.
  */
 #include <errno.h>
 #include <string.h>
@@ -17,7 +17,8 @@ CUresult vgpu_memory_check(uint64_t address, uint64_t bytes, enum vgpu_memory_ki
     struct vgpu_range range;
     if (vgpu_map_find(address, &range)) {
         *kind = (enum vgpu_memory_kind)range.kind;
-        return bytes <= range.size - (address - range.base) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+        return bytes <= range.size - (address - range.base) ? CUDA_SUCCESS
+                                                            : CUDA_ERROR_INVALID_VALUE;
     }
     *kind = address - vgpu.window < vgpu.window_bytes ? VGPU_DEVICE : VGPU_PAGEABLE;
     if (address - vgpu.arena < vgpu.arena_bytes) /* freed, or never a program's */
@@ -93,7 +94,8 @@ CUresult cuMemFree_v2(CUdeviceptr ptr)
     if (!ptr)
         return CUDA_SUCCESS;
     struct vgpu_range range;
-    if (!vgpu_map_find(ptr, &range) || range.base != ptr || range.kind != VGPU_DEVICE || range.global)
+    if (!vgpu_map_find(ptr, &range) || range.base != ptr || range.kind != VGPU_DEVICE ||
+        range.global)
         return CUDA_ERROR_INVALID_VALUE;
     /* Removed first: as soon as the host has freed it, another thread may be given the address. */
     if (!vgpu_map_remove(ptr, &range))
@@ -140,7 +142,8 @@ CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr pt
     return CUDA_SUCCESS;
 }
 
-/* ---- registration with the GPU ----------------------------------------------------------------- */
+/* ---- registration with the GPU -----------------------------------------------------------------
+ */
 
 /*
  * Stages are registered when first used and stay so, but the heap may make pinned memory of a stage
@@ -188,16 +191,43 @@ void vgpu_staging_forget(uint32_t context_handle)
     pthread_mutex_unlock(&register_lock);
 }
 
-CUresult vgpu_staging(size_t size, struct vgpu_stage *stage)
+CUresult vgpu_staging_wait(const struct vgpu_stage *stage)
 {
     struct vgpu_client *client = atomic_load_explicit(&vgpu.client, memory_order_acquire);
-    int failed = vgpu_stage_get(client->heap, size, true, stage);
+    struct vgpu_channel *channel = &client->channel;
+    struct vgpu_arena_shared *shared = channel->view.shared;
+    _Atomic uint32_t *word = &shared->release[stage->word];
+
+    uint64_t start = vgpu_now_ns();
+    while (!atomic_load_explicit(word, memory_order_acquire)) {
+        for (int i = 0; i < 64; i++)
+            vgpu_cpu_relax();
+        if (vgpu_now_ns() - start < VGPU_SPIN_DEFAULT_NS)
+            continue;
+        uint32_t wanted = atomic_fetch_or(&shared->release_wanted, 1) | 1;
+        if (atomic_load(word))
+            break;
+        int failed = channel->ops->wait(channel->transport, &shared->release_wanted, wanted,
+                                        VGPU_WAIT_SLICE_MS);
+        if (failed == -EPIPE || (failed == -ETIMEDOUT && channel->ops->dead(channel->transport)))
+            return vgpu_unusable();
+    }
+    return CUDA_SUCCESS;
+}
+
+CUresult vgpu_staging(size_t size, bool wait, struct vgpu_stage *stage)
+{
+    struct vgpu_client *client = atomic_load_explicit(&vgpu.client, memory_order_acquire);
+    int failed = vgpu_stage_get(client->heap, size, wait, stage);
     if (unlikely(failed < 0)) {
         if (failed == -ENOMEM) {
+            if (!wait)
+                return CUDA_ERROR_NOT_READY;
             static atomic_int once;
             if (!atomic_exchange(&once, 1))
-                vgpu_say(VGPU_LOG_ERRORS, "no memory left for copies; a larger arena helps: environment "
-                                          "VGPU_ARENA_MB, module parameter arena_max_mb");
+                vgpu_say(VGPU_LOG_ERRORS,
+                         "no memory left for copies; a larger arena helps: environment "
+                         "VGPU_ARENA_MB, module parameter arena_max_mb");
             return CUDA_ERROR_OUT_OF_MEMORY;
         }
         return failed == -EPERM ? CUDA_ERROR_NOT_INITIALIZED : vgpu_unusable();
@@ -209,15 +239,17 @@ CUresult vgpu_staging(size_t size, struct vgpu_stage *stage)
         unregister_overlap(base, bytes);
         /* A stage that cannot be registered still works: the host's driver copies it once more. */
         const struct vgpu_object *current = vgpu_thread()->current;
-        if (current && vgpu_rpc_HostRegister(base, bytes, CU_MEMHOSTREGISTER_PORTABLE) == CUDA_SUCCESS)
-            registered[registered_count++] =
-                (struct registered){.base = base, .bytes = bytes, .context_handle = vgpu_wire(current)};
+        if (current &&
+            vgpu_rpc_HostRegister(base, bytes, CU_MEMHOSTREGISTER_PORTABLE) == CUDA_SUCCESS)
+            registered[registered_count++] = (struct registered){
+                .base = base, .bytes = bytes, .context_handle = vgpu_wire(current)};
     }
     pthread_mutex_unlock(&register_lock);
     return CUDA_SUCCESS;
 }
 
-/* ---- pinned host memory ------------------------------------------------------------------------ */
+/* ---- pinned host memory ------------------------------------------------------------------------
+ */
 
 static CUresult host_alloc(void **ptr, size_t bytes, unsigned flags)
 {
@@ -236,11 +268,12 @@ static CUresult host_alloc(void **ptr, size_t bytes, unsigned flags)
         vgpu_heap_usage(client->heap, &usage);
         static atomic_int once;
         if (!atomic_exchange(&once, 1))
-            vgpu_say(VGPU_LOG_ERRORS,
-                     "%zu bytes of pinned memory asked for, %llu MiB of the arena's %llu MiB are free; "
-                     "a larger arena helps: environment VGPU_ARENA_MB, module parameter arena_max_mb",
-                     bytes, (unsigned long long)(usage.largest_free >> 20),
-                     (unsigned long long)(usage.bytes >> 20));
+            vgpu_say(
+                VGPU_LOG_ERRORS,
+                "%zu bytes of pinned memory asked for, %llu MiB of the arena's %llu MiB are free; "
+                "a larger arena helps: environment VGPU_ARENA_MB, module parameter arena_max_mb",
+                bytes, (unsigned long long)(usage.largest_free >> 20),
+                (unsigned long long)(usage.bytes >> 20));
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     uint64_t base = (uint64_t)memory, rounded = (bytes + PAGE - 1) & ~(PAGE - 1);
@@ -248,7 +281,8 @@ static CUresult host_alloc(void **ptr, size_t bytes, unsigned flags)
     unregister_overlap(base, rounded);
     pthread_mutex_unlock(&register_lock);
     /* Write-combining would have to be chosen where the arena is mapped; it is a hint only. */
-    result = vgpu_rpc_HostRegister(base, rounded, CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
+    result = vgpu_rpc_HostRegister(base, rounded,
+                                   CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
     if (result == CUDA_SUCCESS) {
         struct vgpu_range range = {
             .base = base,
@@ -331,7 +365,8 @@ CUresult cuMemHostGetFlags(unsigned int *flags, void *host)
     return CUDA_SUCCESS;
 }
 
-/* ---- pointer attributes ------------------------------------------------------------------------ */
+/* ---- pointer attributes ------------------------------------------------------------------------
+ */
 
 static CUresult attribute(void *data, CUpointer_attribute attr, const struct vgpu_range *range,
                           CUdeviceptr ptr)
@@ -459,7 +494,8 @@ CUresult cuPointerGetAttributes(unsigned int count, CUpointer_attribute *attrs, 
         result = known ? attribute(data[i], attrs[i], &range, ptr)
                        : unknown_attribute(data[i], attrs[i]);
         /* Asking a device allocation for its host pointer among others is no error here. */
-        if (result == CUDA_ERROR_INVALID_VALUE && known && attrs[i] == CU_POINTER_ATTRIBUTE_HOST_POINTER)
+        if (result == CUDA_ERROR_INVALID_VALUE && known &&
+            attrs[i] == CU_POINTER_ATTRIBUTE_HOST_POINTER)
             result = CUDA_SUCCESS;
         if (result != CUDA_SUCCESS)
             return result;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Devices: one operation fetches everything constant, after that queries are answered here. What
- * this library does not serve is not claimed either: programs choose their code paths by attributes.
+ * this library does not serve is not claimed either: programs choose their code paths by
+ * attributes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -194,7 +195,8 @@ CUresult cuDeviceGetLuid(char *luid, unsigned int *node_mask, CUdevice dev)
         return result;
     if (!luid || !node_mask)
         return CUDA_ERROR_INVALID_VALUE;
-    /* Locally unique identifiers exist on Windows only; the host's driver says so by a zero mask. */
+    /* Locally unique identifiers exist on Windows only; the host's driver says so by a zero mask.
+     */
     if (!d->luid_mask)
         return CUDA_ERROR_NOT_SUPPORTED;
     memcpy(luid, d->luid, sizeof(d->luid));
@@ -290,7 +292,8 @@ CUresult cuDeviceGetProperties(CUdevprop *prop, CUdevice dev)
         .maxThreadsDim = {a[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_X],
                           a[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Y],
                           a[CU_DEVICE_ATTRIBUTE_MAX_BLOCK_DIM_Z]},
-        .maxGridSize = {a[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X], a[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y],
+        .maxGridSize = {a[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_X],
+                        a[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Y],
                         a[CU_DEVICE_ATTRIBUTE_MAX_GRID_DIM_Z]},
         .sharedMemPerBlock = a[CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK],
         .totalConstantMemory = a[CU_DEVICE_ATTRIBUTE_TOTAL_CONSTANT_MEMORY],

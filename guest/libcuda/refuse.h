@@ -9,7 +9,8 @@
 
 #include "protocol/cuda_abi.h"
 
-/* Logs "NAME is not supported" the first time (once starts 0) and returns CUDA_ERROR_NOT_SUPPORTED. */
+/* Logs "NAME is not supported" the first time (once starts 0) and returns CUDA_ERROR_NOT_SUPPORTED.
+ */
 CUresult vgpu_refuse(atomic_int *once, const char *name);
 
 /* For a part of a served call, e.g. VGPU_REFUSE("cuMemcpy2D with CUDA arrays"). */

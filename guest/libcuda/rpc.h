@@ -73,7 +73,8 @@ static inline CUresult vgpu_rpc_post(struct vgpu_rpc *rpc)
     return CUDA_SUCCESS;
 }
 
-/* Waits for the answer of an operation committed by vgpu_rpc_post(); as vgpu_rpc_call() from there. */
+/* Waits for the answer of an operation committed by vgpu_rpc_post(); as vgpu_rpc_call() from there.
+ */
 const void *vgpu_rpc_wait(struct vgpu_rpc *rpc, uint32_t fixed_bytes);
 
 /* Commits and waits: the payload when the result is success and it has fixed_bytes, else NULL. */

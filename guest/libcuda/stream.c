@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Streams. Creating and destroying one is deferred: the guest chooses the handle. A thread's default
- * stream (CU_STREAM_PER_THREAD, and null in the _ptsz spellings) is a stream of its own per context,
- * made when first used.
+ * Streams. Creating and destroying one is deferred: the guest chooses the handle. A thread's
+ * default stream (CU_STREAM_PER_THREAD, and null in the _ptsz spellings) is a stream of its own per
+ * context, made when first used.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +54,8 @@ CUresult vgpu_thread_stream(struct vgpu_object *context, struct vgpu_object **st
     }
     CUresult result = create(context, CU_STREAM_DEFAULT, 0, stream);
     if (result == CUDA_SUCCESS)
-        thread->streams[free_place] =
-            (struct vgpu_thread_stream){.context = context, .context_handle = handle, .stream = *stream};
+        thread->streams[free_place] = (struct vgpu_thread_stream){
+            .context = context, .context_handle = handle, .stream = *stream};
     return result;
 }
 
@@ -268,7 +268,8 @@ VGPU_EXPORT(cuStreamWaitEvent_ptsz, CUstream stream, CUevent event, unsigned int
     return wait_event(VGPU_PTSZ(stream), event, flags);
 }
 
-/* ---- answered here ---------------------------------------------------------------------------- */
+/* ---- answered here ----------------------------------------------------------------------------
+ */
 
 static CUresult get_priority(CUstream stream, int *priority)
 {
@@ -363,7 +364,8 @@ static CUresult get_id(CUstream stream, unsigned long long *id)
         return result;
     if (!id)
         return CUDA_ERROR_INVALID_VALUE;
-    /* Numbers of contexts and streams come from one counter: a default stream may use its context's. */
+    /* Numbers of contexts and streams come from one counter: a default stream may use its
+     * context's. */
     *id = object ? object->stream.id : context->state->id;
     return CUDA_SUCCESS;
 }
@@ -400,7 +402,8 @@ VGPU_EXPORT(cuStreamGetDevice_ptsz, CUstream stream, CUdevice *dev)
     return get_device(VGPU_PTSZ(stream), dev);
 }
 
-/* ---- capture: not served, so no stream is ever capturing ---------------------------------------- */
+/* ---- capture: not served, so no stream is ever capturing ----------------------------------------
+ */
 
 static CUresult capture_info(CUstream stream, CUstreamCaptureStatus *status)
 {
