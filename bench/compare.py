@@ -69,7 +69,8 @@ def cases(output):
     for key, value in output.items():
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             unit = key.rsplit('_', 1)[-1]
-            found[key] = (key, unit if unit in IN_US else '', value)
+            known = unit in IN_US
+            found[key] = (key[:-len(unit) - 1] if known and unit != key else key, unit if known else '', value)
     return found
 
 

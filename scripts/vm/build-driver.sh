@@ -22,7 +22,11 @@ flock 9
 for file in "$root"/guest/driver/{Makefile,*.[ch]} "$root/protocol/vgpu_regs.h"; do
     cmp -s "$file" "$work/${file##*/}" || cp "$file" "$work/"
 done
-make -C "$work" KDIR="$(readlink "$kernel/headers")" >"$work/log" 2>&1 ||
+# One directory may see several kernels; type information would only slow the build down.
+headers=$(readlink "$kernel/headers")
+[ "$headers" = "$(cat "$work/.kernel" 2>/dev/null)" ] || rm -f "$work"/*.o "$work"/.*.cmd "$work/vgpu.ko"
+echo "$headers" >"$work/.kernel"
+make -C "$work" KDIR="$headers" CONFIG_DEBUG_INFO_BTF_MODULES= >"$work/log" 2>&1 ||
     { cat "$work/log" >&2; echo "build-driver: failed" >&2; exit 1; }
 ! grep -i warning: "$work/log" >&2 || { echo "build-driver: the driver must build without warnings" >&2; exit 1; }
 echo "$work/vgpu.ko"

@@ -10,7 +10,8 @@
 #   vmlinuz  release  headers (link to the headers)  lib/modules/<release>/ (with modules.dep)
 #
 # It lives in $VGPU_CACHE (default $XDG_CACHE_HOME/vgpu, then ~/.cache/vgpu), one per version.
-# --print only prints where it is, and fails when it is not there.
+# --print only prints where it is, and fails when it is not there. VGPU_KERNEL names such a directory
+# of another kernel, which is then printed instead.
 set -euo pipefail
 
 cache=${VGPU_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vgpu}
@@ -22,11 +23,16 @@ print=0
 for arg in "$@"; do
     case $arg in
     --print) print=1 ;;
-    -h|--help) sed -n '3,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h|--help) sed -n '3,15s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) die "unknown argument '$arg' (see --help)" ;;
     esac
 done
 
+if [ -n "${VGPU_KERNEL:-}" ]; then
+    [ -e "$VGPU_KERNEL/vmlinuz" ] || die "VGPU_KERNEL: no kernel in $VGPU_KERNEL"
+    echo "$VGPU_KERNEL"
+    exit 0
+fi
 headers=$(find /usr/src -maxdepth 1 -name 'linux-headers-*-cloud-amd64' | sort -V | tail -n 1)
 [ -n "$headers" ] || die "no cloud kernel headers; install them with: apt-get install linux-headers-cloud-amd64"
 release=${headers##*/linux-headers-}

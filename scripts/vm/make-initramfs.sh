@@ -108,7 +108,9 @@ mkdir -p "$modules"
 for name in virtio_pci virtio_console virtio_blk virtio_net ext4 overlay squashfs; do
     modprobe -d "$kernel" -S "$release" --show-depends "$name" | while read -r verb path _; do
         [ "$verb" = insmod ] || continue
-        install -D -m 0644 "$path" "$modules/${path##*/lib/modules/"$release"/}"
+        file=$modules/${path##*/lib/modules/"$release"/}
+        install -D -m 0644 "$path" "$file"
+        case $file in *.xz) xz -d -f "$file" ;; esac
     done
 done
 cp "$kernel/lib/modules/$release"/modules.{order,builtin,builtin.modinfo} "$modules/"
