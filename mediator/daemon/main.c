@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -143,6 +144,17 @@ static int lock_run_dir(struct daemon *d)
     if (ftruncate(d->lock, 0) != 0 || dprintf(d->lock, "%d\n", (int)getpid()) < 0)
         return -1;
     return 0;
+}
+
+/* Every worker and every region of a VM's memory takes a descriptor; the usual 1024 is too few. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536) {
+        limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 /* Only what a private daemon's starter and it itself put there: never a whole tree. */
@@ -343,6 +355,7 @@ int main(int argc, char **argv)
         close(fd);
     }
     vgpu_log_set_level((enum vgpu_log_level)(d.log_given ? level : d.config.log_level));
+    raise_file_limit();
     d.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (d.epoll < 0 || signals_start(&d) != 0) {
         vgpu_log(VGPU_LOG_ERROR, "not_started", LOG_S("why", strerror(errno)));
