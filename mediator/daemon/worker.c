@@ -805,6 +805,11 @@ void workers_end(struct daemon *d)
 {
     d->stop = true;
     for (struct worker *w = d->workers; w; w = w->next) {
+        struct channel *channel = channel_of(w);
+
+        /* Their clients are not told one by one: the connection ends. */
+        if (channel)
+            channel->worker = NULL;
         w->client = NULL;
         worker_kill(w);
     }
