@@ -68,8 +68,11 @@ void client_close(struct daemon *d, struct client *client, enum vgpu_log_level l
 {
     struct vm *vm = client->vm;
     struct client **at = &vm->clients;
-    bool quiet = client->connecting;
 
+    if (!client->connecting)
+        vgpu_log(level, is_device(client) ? "vm_disconnected" : "local_disconnected",
+                 LOG_U("vm", vm->identity.vm_id), LOG_S("name", vm->identity.name),
+                 LOG_U("pid", client->pid), LOG_S("why", why));
     for (unsigned i = 0; i < VGPU_CHANNELS; i++) {
         struct channel *channel = &client->channels[i];
 
@@ -88,10 +91,6 @@ void client_close(struct daemon *d, struct client *client, enum vgpu_log_level l
         at = &(*at)->next;
     *at = client->next;
     vm->client_count--;
-    if (!quiet)
-        vgpu_log(level, is_device(client) ? "vm_disconnected" : "local_disconnected",
-                 LOG_U("vm", vm->identity.vm_id), LOG_S("name", vm->identity.name),
-                 LOG_U("pid", client->pid), LOG_S("why", why));
     if (vm->socket[0] && !vm->removed)
         vm->retry_at = now_ns() + vm->retry_delay;
     free(client);

@@ -41,11 +41,9 @@ static void add_candidate(struct daemon *d, const char *path)
 /* The software GPU of an installed tree, else of the build tree, else wherever dlopen looks. */
 static void add_soft(struct daemon *d)
 {
-    static const char *const places[] = {"../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1",
-                                         "../../lib/vgpu/libcuda-soft.so.1",
-                                         "../libcuda-soft.so.1",
-                                         "libcuda-soft.so.1",
-                                         "../../softgpu/driver/libcuda-soft.so.1"};
+    static const char *const places[] = {
+        "../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1", "../../lib/vgpu/libcuda-soft.so.1",
+        "../libcuda-soft.so.1", "libcuda-soft.so.1", "../../softgpu/driver/libcuda-soft.so.1"};
     char path[PATH_MAX], real[PATH_MAX];
 
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -194,6 +192,11 @@ static uint32_t free_uid_slot(struct daemon *d)
     return 0;
 }
 
+static void note_failure(struct daemon *d, const char *what, const char *why)
+{
+    snprintf(d->failure_text, sizeof(d->failure_text), "%.250s: %s", what, why);
+}
+
 static void spawn_failed(struct daemon *d, uint32_t reason)
 {
     d->failure = reason;
@@ -238,6 +241,7 @@ static int spawn(struct daemon *d)
     return 0;
 failed:
     vgpu_log(VGPU_LOG_ERROR, "worker_not_spawned", LOG_S("why", strerror(errno)));
+    note_failure(d, request.worker, strerror(errno));
     free(worker);
     spawn_failed(d, VGPU_REASON_NO_WORKER);
     return -1;
@@ -645,20 +649,25 @@ static void start_failed(struct daemon *d, struct worker *worker)
     if (worker->reason == VGPU_REASON_WORKER_DIED)
         worker->reason = VGPU_REASON_NO_WORKER;
 
-    vgpu_log(VGPU_LOG_WARN, "worker_not_started", LOG_U("pid", worker->pid),
+    bool next = !d->driver_settled && worker->candidate == d->candidate && !exec &&
+                d->candidate + 1 < d->candidate_count;
+
+    /* That one of several driver libraries is not there is what "auto" is for. */
+    vgpu_log(next ? VGPU_LOG_INFO : VGPU_LOG_WARN, "worker_not_started", LOG_U("pid", worker->pid),
              LOG_S("driver", d->candidates[worker->candidate].path),
              LOG_S("reason", reason_name(worker->reason)), LOG_S("text", worker->text));
-    if (d->driver_settled || worker->candidate != d->candidate) {
-        if (d->driver_settled)
-            spawn_failed(d, worker->reason);
-    } else if (!exec && d->candidate + 1 < d->candidate_count) {
+    note_failure(d, d->candidates[worker->candidate].path, worker->text);
+    if (next) {
         d->candidate++;
         vgpu_log(VGPU_LOG_INFO, "gpu_fallback", LOG_S("driver", d->candidates[d->candidate].path));
         return;
-    } else {
-        d->candidate = 0;
-        spawn_failed(d, worker->reason);
     }
+    if (!d->driver_settled) {
+        if (worker->candidate != d->candidate)
+            return;
+        d->candidate = 0;
+    }
+    spawn_failed(d, worker->reason);
     if (!find_spare(d))
         refuse_waiting(d, worker->reason, worker->text);
 }
@@ -787,7 +796,7 @@ void workers_start(struct daemon *d)
         vgpu_log(VGPU_LOG_INFO, "workers_share_user", LOG_U("uid", geteuid()),
                  LOG_S("why", "the daemon does not run as root"));
     else if (!d->config.worker_uid_base)
-        vgpu_log(VGPU_LOG_WARN, "workers_run_as_root",
+        vgpu_log(VGPU_LOG_INFO, "workers_run_as_root",
                  LOG_S("why", "worker_uid_base is 0 in the configuration"));
     workers_balance(d);
 }
@@ -796,6 +805,11 @@ void workers_end(struct daemon *d)
 {
     d->stop = true;
     for (struct worker *w = d->workers; w; w = w->next) {
+        struct channel *channel = channel_of(w);
+
+        /* Their clients are not told one by one: the connection ends. */
+        if (channel)
+            channel->worker = NULL;
         w->client = NULL;
         worker_kill(w);
     }

@@ -171,6 +171,12 @@ static int stop_daemon(int signal)
     kill(daemon_pid, signal);
     waitpid(daemon_pid, &status, 0);
     daemon_pid = 0;
+    if (signal == SIGTERM && status) {
+        char *log = get_file("log");
+
+        fprintf(stderr, "%s\n", log);
+        free(log);
+    }
     return status;
 }
 
