@@ -1028,6 +1028,107 @@ VGPU_ABI_ASSERT(sizeof(void *) == 8 && sizeof(size_t) == 8);
 VGPU_ABI_ASSERT(sizeof(CUdeviceptr) == 8 && sizeof(CUdevice) == 4 && sizeof(CUresult) == 4);
 VGPU_ABI_ASSERT(sizeof(CUuuid) == 16 && sizeof(CUipcMemHandle) == 64);
 
+/* ---- graphs and tensor maps ------------------------------------------------------------------ */
+
+typedef CUlaunchAttributeID CUstreamAttrID;
+typedef CUlaunchAttributeValue CUstreamAttrValue;
+
+typedef enum CUgraphNodeType_enum {
+    CU_GRAPH_NODE_TYPE_KERNEL = 0,
+    CU_GRAPH_NODE_TYPE_MEMCPY = 1,
+    CU_GRAPH_NODE_TYPE_MEMSET = 2,
+    CU_GRAPH_NODE_TYPE_HOST = 3,
+    CU_GRAPH_NODE_TYPE_GRAPH = 4,
+    CU_GRAPH_NODE_TYPE_EMPTY = 5,
+    CU_GRAPH_NODE_TYPE_WAIT_EVENT = 6,
+    CU_GRAPH_NODE_TYPE_EVENT_RECORD = 7,
+    CU_GRAPH_NODE_TYPE_EXT_SEMAS_SIGNAL = 8,
+    CU_GRAPH_NODE_TYPE_EXT_SEMAS_WAIT = 9,
+    CU_GRAPH_NODE_TYPE_MEM_ALLOC = 10,
+    CU_GRAPH_NODE_TYPE_MEM_FREE = 11,
+    CU_GRAPH_NODE_TYPE_BATCH_MEM_OP = 12,
+    CU_GRAPH_NODE_TYPE_CONDITIONAL = 13
+} CUgraphNodeType;
+
+typedef enum CUgraphInstantiate_flags_enum {
+    CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH = 1,
+    CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD = 2,
+    CUDA_GRAPH_INSTANTIATE_FLAG_DEVICE_LAUNCH = 4,
+    CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY = 8
+} CUgraphInstantiate_flags;
+
+typedef enum CUgraphExecUpdateResult_enum {
+    CU_GRAPH_EXEC_UPDATE_SUCCESS = 0,
+    CU_GRAPH_EXEC_UPDATE_ERROR = 1,
+    CU_GRAPH_EXEC_UPDATE_ERROR_TOPOLOGY_CHANGED = 2,
+    CU_GRAPH_EXEC_UPDATE_ERROR_NODE_TYPE_CHANGED = 3,
+    CU_GRAPH_EXEC_UPDATE_ERROR_FUNCTION_CHANGED = 4,
+    CU_GRAPH_EXEC_UPDATE_ERROR_PARAMETERS_CHANGED = 5,
+    CU_GRAPH_EXEC_UPDATE_ERROR_NOT_SUPPORTED = 6,
+    CU_GRAPH_EXEC_UPDATE_ERROR_UNSUPPORTED_FUNCTION_CHANGE = 7,
+    CU_GRAPH_EXEC_UPDATE_ERROR_ATTRIBUTES_CHANGED = 8
+} CUgraphExecUpdateResult;
+
+typedef struct CUgraphExecUpdateResultInfo_st {
+    CUgraphExecUpdateResult result;
+    CUgraphNode errorNode;
+    CUgraphNode errorFromNode;
+} CUgraphExecUpdateResultInfo;
+VGPU_ABI_ASSERT(sizeof(CUgraphExecUpdateResultInfo) == 24);
+
+typedef enum CUtensorMapDataType_enum {
+    CU_TENSOR_MAP_DATA_TYPE_UINT8 = 0,
+    CU_TENSOR_MAP_DATA_TYPE_UINT16 = 1,
+    CU_TENSOR_MAP_DATA_TYPE_UINT32 = 2,
+    CU_TENSOR_MAP_DATA_TYPE_INT32 = 3,
+    CU_TENSOR_MAP_DATA_TYPE_UINT64 = 4,
+    CU_TENSOR_MAP_DATA_TYPE_INT64 = 5,
+    CU_TENSOR_MAP_DATA_TYPE_FLOAT16 = 6,
+    CU_TENSOR_MAP_DATA_TYPE_FLOAT32 = 7,
+    CU_TENSOR_MAP_DATA_TYPE_FLOAT64 = 8,
+    CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 = 9,
+    CU_TENSOR_MAP_DATA_TYPE_FLOAT32_FTZ = 10,
+    CU_TENSOR_MAP_DATA_TYPE_TFLOAT32 = 11,
+    CU_TENSOR_MAP_DATA_TYPE_TFLOAT32_FTZ = 12,
+    CU_TENSOR_MAP_DATA_TYPE_16U4_ALIGN8B = 13,
+    CU_TENSOR_MAP_DATA_TYPE_16U4_ALIGN16B = 14,
+    CU_TENSOR_MAP_DATA_TYPE_16U6_ALIGN16B = 15
+} CUtensorMapDataType;
+
+typedef enum CUtensorMapInterleave_enum {
+    CU_TENSOR_MAP_INTERLEAVE_NONE = 0,
+    CU_TENSOR_MAP_INTERLEAVE_16B = 1,
+    CU_TENSOR_MAP_INTERLEAVE_32B = 2
+} CUtensorMapInterleave;
+
+typedef enum CUtensorMapSwizzle_enum {
+    CU_TENSOR_MAP_SWIZZLE_NONE = 0,
+    CU_TENSOR_MAP_SWIZZLE_32B = 1,
+    CU_TENSOR_MAP_SWIZZLE_64B = 2,
+    CU_TENSOR_MAP_SWIZZLE_128B = 3,
+    CU_TENSOR_MAP_SWIZZLE_128B_ATOM_32B = 4,
+    CU_TENSOR_MAP_SWIZZLE_128B_ATOM_32B_FLIP_8B = 5,
+    CU_TENSOR_MAP_SWIZZLE_128B_ATOM_64B = 6
+} CUtensorMapSwizzle;
+
+typedef enum CUtensorMapL2promotion_enum {
+    CU_TENSOR_MAP_L2_PROMOTION_NONE = 0,
+    CU_TENSOR_MAP_L2_PROMOTION_L2_64B = 1,
+    CU_TENSOR_MAP_L2_PROMOTION_L2_128B = 2,
+    CU_TENSOR_MAP_L2_PROMOTION_L2_256B = 3
+} CUtensorMapL2promotion;
+
+typedef enum CUtensorMapFloatOOBfill_enum {
+    CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE = 0,
+    CU_TENSOR_MAP_FLOAT_OOB_FILL_NAN_REQUEST_ZERO_FMA = 1
+} CUtensorMapFloatOOBfill;
+
+/* Passed to kernels by value. Programs of CUDA 12 align it to 64 bytes, those of CUDA 13 to 128. */
+typedef struct CUtensorMap_st {
+    cuuint64_t opaque[16];
+} __attribute__((aligned(64))) CUtensorMap;
+VGPU_ABI_ASSERT(sizeof(CUtensorMap) == 128);
+
 /* ---- calls: start, errors, entry points ------------------------------------------------------ */
 
 VGPU_CUDA_API CUresult CUDAAPI cuInit(unsigned int flags);
@@ -1382,6 +1483,62 @@ VGPU_CUDA_API CUresult CUDAAPI cuLaunchCooperativeKernel(CUfunction fn, unsigned
                                                          CUstream stream, void **params);
 VGPU_CUDA_API CUresult CUDAAPI cuLaunchHostFunc(CUstream stream, CUhostFn fn, void *user_data);
 
+/* ---- calls: graphs, tensor maps, sharing between processes ----------------------------------- */
+
+VGPU_CUDA_API CUresult CUDAAPI cuGraphCreate(CUgraph *graph, unsigned int flags);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphClone(CUgraph *clone, CUgraph original);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphDestroy(CUgraph graph);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphGetNodes(CUgraph graph, CUgraphNode *nodes, size_t *count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphGetRootNodes(CUgraph graph, CUgraphNode *nodes,
+                                                   size_t *count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphNodeGetType(CUgraphNode node, CUgraphNodeType *type);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph,
+                                                           unsigned long long flags);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecGetFlags(CUgraphExec exec, cuuint64_t *flags);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph,
+                                                    CUgraphExecUpdateResultInfo *info);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecDestroy(CUgraphExec exec);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphUpload(CUgraphExec exec, CUstream stream);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphLaunch(CUgraphExec exec, CUstream stream);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphDebugDotPrint(CUgraph graph, const char *path,
+                                                    unsigned int flags);
+VGPU_CUDA_API CUresult CUDAAPI cuDeviceGraphMemTrim(CUdevice dev);
+VGPU_CUDA_API CUresult CUDAAPI cuStreamUpdateCaptureDependencies_v2(CUstream stream,
+                                                                    CUgraphNode *dependencies,
+                                                                    const CUgraphEdgeData *edges,
+                                                                    size_t count,
+                                                                    unsigned int flags);
+VGPU_CUDA_API CUresult CUDAAPI cuStreamGetAttribute(CUstream stream, CUstreamAttrID attr,
+                                                    CUstreamAttrValue *value);
+VGPU_CUDA_API CUresult CUDAAPI cuStreamSetAttribute(CUstream stream, CUstreamAttrID attr,
+                                                    const CUstreamAttrValue *value);
+VGPU_CUDA_API CUresult CUDAAPI cuStreamCopyAttributes(CUstream dst, CUstream src);
+VGPU_CUDA_API CUresult CUDAAPI cuTensorMapEncodeTiled(
+    CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *address,
+    const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box,
+    const cuuint32_t *element_strides, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
+    CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill);
+VGPU_CUDA_API CUresult CUDAAPI cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr ptr);
+VGPU_CUDA_API CUresult CUDAAPI cuIpcOpenMemHandle_v2(CUdeviceptr *ptr, CUipcMemHandle handle,
+                                                     unsigned int flags);
+VGPU_CUDA_API CUresult CUDAAPI cuIpcCloseMemHandle(CUdeviceptr ptr);
+VGPU_CUDA_API CUresult CUDAAPI cuIpcGetEventHandle(CUipcEventHandle *handle, CUevent event);
+VGPU_CUDA_API CUresult CUDAAPI cuIpcOpenEventHandle(CUevent *event, CUipcEventHandle handle);
+VGPU_CUDA_API CUresult CUDAAPI cuMemExportToShareableHandle(void *shareable,
+                                                            CUmemGenericAllocationHandle handle,
+                                                            CUmemAllocationHandleType type,
+                                                            unsigned long long flags);
+VGPU_CUDA_API CUresult CUDAAPI cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *handle,
+                                                              void *shareable,
+                                                              CUmemAllocationHandleType type);
+VGPU_CUDA_API CUresult CUDAAPI cuMemPoolSetAccess(CUmemoryPool pool, const CUmemAccessDesc *desc,
+                                                  size_t count);
+VGPU_CUDA_API CUresult CUDAAPI cuMemAdvise_v2(CUdeviceptr ptr, size_t bytes, CUmem_advise advice,
+                                              CUmemLocation location);
+VGPU_CUDA_API CUresult CUDAAPI cuMemPrefetchAsync_v2(CUdeviceptr ptr, size_t bytes,
+                                                     CUmemLocation location, unsigned int flags,
+                                                     CUstream stream);
+
 /* ---- the usual spellings --------------------------------------------------------------------- */
 
 #ifndef VGPU_CUDA_NO_ALIASES
@@ -1431,6 +1588,8 @@ VGPU_CUDA_API CUresult CUDAAPI cuLaunchHostFunc(CUstream stream, CUhostFn fn, vo
 #define cuStreamWaitValue64 cuStreamWaitValue64_v2
 #define cuStreamWriteValue64 cuStreamWriteValue64_v2
 #define cuEventDestroy cuEventDestroy_v2
+#define cuGraphExecUpdate cuGraphExecUpdate_v2
+#define cuIpcOpenMemHandle cuIpcOpenMemHandle_v2
 #endif
 
 #ifdef __cplusplus

@@ -183,6 +183,7 @@ struct vgpu_op_info {
     uint32_t request_bytes;     /* the fixed part, record header included */
     uint32_t request_tail_max;  /* bytes that may follow it */
     uint32_t reply_bytes;       /* the fixed part of the payload */
+    uint32_t release_offset;    /* of the field that names a release word, in the record; 0: none */
 };
 extern const struct vgpu_op_info vgpu_op_table[VGPU_OP_LIMIT];
 
@@ -205,7 +206,8 @@ def ops_source(ops):
     out.append("\nconst struct vgpu_op_info vgpu_op_table[VGPU_OP_LIMIT] = {\n")
     for o in ops:
         tail = o.tail(o.ins)
-        out.append(f"    [VGPU_OP_{o.name}] = {{\"{o.name}\", VGPU_CLASS_{o.klass.upper()}, {o.request_bytes()}, {tail.maximum if tail else 0}, {o.reply_bytes()}}},\n")
+        release = next((f"offsetof(struct vgpu_req_{o.name}, {f.name})" for f in o.ins if f.kind == "release"), "0")
+        out.append(f"    [VGPU_OP_{o.name}] = {{\"{o.name}\", VGPU_CLASS_{o.klass.upper()}, {o.request_bytes()}, {tail.maximum if tail else 0}, {o.reply_bytes()}, {release}}},\n")
     out.append("};\n\nconst char *vgpu_op_name(unsigned op)\n{\n    return op < VGPU_OP_LIMIT && vgpu_op_table[op].name ? vgpu_op_table[op].name : \"unknown\";\n}\n")
     return "".join(out)
 
@@ -290,7 +292,7 @@ def rpc_source(ops):
 
 
 def args_struct(o):
-    out = [f"struct vgpu_args_{o.name} {{\n"]
+    out = [f"struct worker_args_{o.name} {{\n"]
     for f in o.ins:
         if f.kind == "bytes":
             out.append(f"    const uint8_t *{f.name}; /* private copy, {f.name}_bytes long, 8-byte aligned */\n    uint32_t {f.name}_bytes;\n")
@@ -371,7 +373,7 @@ CUresult worker_execute(struct vgpu_worker *worker, const struct vgpu_record *re
     for o in ops:
         if not o.host:
             rsp = f", struct vgpu_rsp_{o.name} *out" if o.outs else ""
-            out.append(f"CUresult worker_do_{o.name}(struct vgpu_worker *worker, const struct vgpu_args_{o.name} *args{rsp}, struct vgpu_answer *answer);\n")
+            out.append(f"CUresult worker_do_{o.name}(struct vgpu_worker *worker, const struct worker_args_{o.name} *args{rsp}, struct vgpu_answer *answer);\n")
     out.append("\n#endif\n")
     return "".join(out)
 
@@ -399,7 +401,7 @@ def host_source(ops, drivers):
 """)
     for o in ops:
         out.append(f"static CUresult decode_{o.name}(struct vgpu_worker *worker, const struct vgpu_record *record, uint32_t size, struct vgpu_answer *answer)\n{{\n")
-        out.append(f"    const struct vgpu_req_{o.name} *request = (const void *)record;\n    struct vgpu_args_{o.name} args = {{0}};\n    (void)request;\n    (void)size;\n    (void)args;\n")
+        out.append(f"    const struct vgpu_req_{o.name} *request = (const void *)record;\n    struct worker_args_{o.name} args = {{0}};\n    (void)request;\n    (void)size;\n    (void)args;\n")
         handles = [f for f in o.ins if f.handle and f.mode != "new"]
         if handles:
             out.append("    CUresult result;\n")
