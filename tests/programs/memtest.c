@@ -272,7 +272,7 @@ static void host_memory(void)
     memcpy(source, own, bytes);
     result = cuMemHostRegister(own, bytes, 0);
     if (result == CUDA_ERROR_NOT_SUPPORTED) { /* a mediated GPU may refuse it */
-        details("no-host-register");
+        details("no-host-register ");
     } else {
         CHECK(result);
         EXPECT(CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED, cuMemHostRegister(own, bytes, 0));
