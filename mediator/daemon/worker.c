@@ -41,9 +41,12 @@ static void add_candidate(struct daemon *d, const char *path)
 /* The software GPU of an installed tree, else of the build tree, else wherever dlopen looks. */
 static void add_soft(struct daemon *d)
 {
-    static const char *const places[] = {
-        "../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1", "../../lib/vgpu/libcuda-soft.so.1",
-        "../libcuda-soft.so.1", "libcuda-soft.so.1", "../../softgpu/driver/libcuda-soft.so.1"};
+    static const char *const places[] = {"../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1",
+                                         "../" VGPU_LIBDIR "/libcuda-soft.so.1",
+                                         "../../lib/vgpu/libcuda-soft.so.1",
+                                         "../libcuda-soft.so.1",
+                                         "libcuda-soft.so.1",
+                                         "../../softgpu/driver/libcuda-soft.so.1"};
     char path[PATH_MAX], real[PATH_MAX];
 
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
