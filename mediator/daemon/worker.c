@@ -41,9 +41,12 @@ static void add_candidate(struct daemon *d, const char *path)
 /* The software GPU of an installed tree, else of the build tree, else wherever dlopen looks. */
 static void add_soft(struct daemon *d)
 {
-    static const char *const places[] = {
-        "../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1", "../../lib/vgpu/libcuda-soft.so.1",
-        "../libcuda-soft.so.1", "libcuda-soft.so.1", "../../softgpu/driver/libcuda-soft.so.1"};
+    static const char *const places[] = {"../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1",
+                                         "../" VGPU_LIBDIR "/libcuda-soft.so.1",
+                                         "../../lib/vgpu/libcuda-soft.so.1",
+                                         "../libcuda-soft.so.1",
+                                         "libcuda-soft.so.1",
+                                         "../../softgpu/driver/libcuda-soft.so.1"};
     char path[PATH_MAX], real[PATH_MAX];
 
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -247,12 +250,22 @@ failed:
     return -1;
 }
 
-static unsigned count_state(const struct daemon *d, enum worker_state state)
+/* Workers that may still become spares, or whose failure is not dealt with yet. */
+static unsigned count_loading(const struct daemon *d)
 {
     unsigned n = 0;
 
     for (const struct worker *w = d->workers; w; w = w->next)
-        n += w->state == state && !(state == WORKER_LOADING && w->text[0]);
+        n += !w->was_ready;
+    return n;
+}
+
+static unsigned count_spares(const struct daemon *d)
+{
+    unsigned n = 0;
+
+    for (const struct worker *w = d->workers; w; w = w->next)
+        n += w->state == WORKER_SPARE;
     return n;
 }
 
@@ -294,7 +307,7 @@ uint32_t workers_unavailable(const struct daemon *d)
     unsigned waiting;
     uint32_t channel;
 
-    if (d->failure && now_ns() < d->spawn_at && !count_state(d, WORKER_SPARE))
+    if (d->failure && now_ns() < d->spawn_at && !count_spares(d))
         return d->failure;
     oldest_waiting(d, &channel, &waiting);
     if (count_assigned(d) + waiting >= d->config.max_workers)
@@ -420,7 +433,7 @@ void workers_balance(struct daemon *d)
 
     if (now_ns() < d->spawn_at || d->stop)
         return;
-    have = count_state(d, WORKER_LOADING) + count_state(d, WORKER_SPARE);
+    have = count_loading(d) + count_spares(d);
     want = waiting + d->config.spare_workers;
     /* The first worker tells which driver library works; more would only fail with it. */
     if (!d->driver_settled && want > 1)
@@ -649,8 +662,7 @@ static void start_failed(struct daemon *d, struct worker *worker)
     if (worker->reason == VGPU_REASON_WORKER_DIED)
         worker->reason = VGPU_REASON_NO_WORKER;
 
-    bool next = !d->driver_settled && worker->candidate == d->candidate && !exec &&
-                d->candidate + 1 < d->candidate_count;
+    bool next = !d->driver_settled && !exec && d->candidate + 1 < d->candidate_count;
 
     /* That one of several driver libraries is not there is what "auto" is for. */
     vgpu_log(next ? VGPU_LOG_INFO : VGPU_LOG_WARN, "worker_not_started", LOG_U("pid", worker->pid),
@@ -662,11 +674,8 @@ static void start_failed(struct daemon *d, struct worker *worker)
         vgpu_log(VGPU_LOG_INFO, "gpu_fallback", LOG_S("driver", d->candidates[d->candidate].path));
         return;
     }
-    if (!d->driver_settled) {
-        if (worker->candidate != d->candidate)
-            return;
+    if (!d->driver_settled)
         d->candidate = 0;
-    }
     spawn_failed(d, worker->reason);
     if (!find_spare(d))
         refuse_waiting(d, worker->reason, worker->text);
