@@ -123,7 +123,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vgpu_view_init(&view, arena, &header);
     vgpu_host_init(&host, &view, -1);
     vgpu_consumer_init(&consumer, &host, OPCODES);
-    consumer.spin.max_ns = 0;
+    consumer.spin.max_ns = 0; /* waiting finds nothing new here */
     atomic_store(&consumer.spin.budget_ns, 0);
 
     for (unsigned calls = 0; in.left && calls < CALLS_MAX; calls++) {
