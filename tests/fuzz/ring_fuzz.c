@@ -143,6 +143,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             require(record->size >= sizeof(*record) && record->size <= VGPU_RECORD_MAX);
             require(record->reply < header.reply_count || record->reply == VGPU_REPLY_NONE);
             require(consumer.position > before);
+            uint64_t slots = (record->size + VGPU_SLOT_BYTES - 1) / VGPU_SLOT_BYTES;
+            require((consumer.position - slots) / header.ring_slots ==
+                    (consumer.position - 1) / header.ring_slots);
             vgpu_reply_post(&host, record->reply, 0, buffer, record->size);
             vgpu_host_release(&host, record->context);
             break;
