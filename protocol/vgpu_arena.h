@@ -149,9 +149,23 @@ enum vgpu_handle_type {
     VGPU_TYPE_KERNEL,
     VGPU_TYPE_STREAM,
     VGPU_TYPE_EVENT,
+    VGPU_TYPE_BLOB,
 };
 
-/* Stream handles that name no object. */
-#define VGPU_STREAM_DEFAULT 0u         /* the legacy default stream */
+#define VGPU_STREAM_DEFAULT 0u /* the legacy default stream; names no object */
+
+/* Tail of ModuleLoad and LibraryLoad: options without pointers; logs travel in their own fields. */
+struct vgpu_jit_option {
+    uint32_t option; /* CUjit_option, or CUlibraryOption after the first jit_count */
+    uint32_t reserved;
+    uint64_t value;
+};
+
+/* Tail of Launch and the cluster occupancy calls. */
+struct vgpu_launch_attribute {
+    uint32_t id; /* CUlaunchAttributeID */
+    uint32_t reserved;
+    uint8_t value[64]; /* CUlaunchAttributeValue; pointers and handles inside are not allowed */
+};
 
 #endif
