@@ -289,7 +289,8 @@ static void made_up_handles_are_refused(void **state)
     float ms;
 
     for (int i = 0; i < 200000; i++) {
-        uint64_t h = i < 64 ? 1ull << i : (seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17);
+        uint64_t h =
+            i < 64 ? 1ull << i : (seed ^= seed << 13, seed ^= seed >> 7, seed ^= seed << 17);
         void *p;
 
         /* Near misses too: a valid handle with a bit flipped. */
