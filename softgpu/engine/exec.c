@@ -1546,7 +1546,7 @@ static enum sg_status prepare(struct sg_runner *r, const struct sg_launch *launc
         w->runner = r;
         w->index = k;
         w->dead = ~exist;
-        w->local = r->local ? r->local + (size_t)k * LANES * SG_LOCAL_MAX : NULL;
+        w->local = fn->uses_local ? r->local + (size_t)k * LANES * SG_LOCAL_MAX : NULL;
         w->base[BASE_CONST] = fn->module->consts;
         w->base[BASE_WARP] = r->warp_specials + (size_t)W_BYTES * k;
         w->base[BASE_UNIFORM] = r->uniform;

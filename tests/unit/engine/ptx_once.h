@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ptx_once.h - loads any text as PTX and runs every kernel of it for a bounded number of instructions
+ * ptx_once.h - loads any text as PTX and runs every kernel of it for a bounded number of
+ * instructions
  *
  * For texts that are wrong on purpose: the engine may refuse or fault, never crash.
  */

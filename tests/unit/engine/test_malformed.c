@@ -11,7 +11,9 @@
 #include "sample_ptx.h"
 
 #define HEAD ".version 7.8\n.target sm_90\n.address_size 64\n"
-#define BODY(b) HEAD ".visible .entry k(.param .u64 a) {\n.reg .b32 %r<9>; .reg .b64 %rd<9>; .reg .pred %p<9>; .reg .b16 %h<9>;\n" b "\nret;\n}\n"
+#define BODY(b)                                                                                    \
+    HEAD ".visible .entry k(.param .u64 a) {\n.reg .b32 %r<9>; .reg .b64 %rd<9>; .reg .pred "      \
+         "%p<9>; .reg .b16 %h<9>;\n" b "\nret;\n}\n"
 
 static const struct {
     const char *ptx;
@@ -22,13 +24,18 @@ static const struct {
     {"\x7f"
      "ELF",
      SG_INVALID_PTX, "line 1; error: syntax error"},
-    {".version 42.0\n.target sm_90\n", SG_UNSUPPORTED_VERSION, "line 1; error: unsupported .version"},
-    {".version 7.0\n.target sm_999\n", SG_UNSUPPORTED_VERSION, "line 2; error: unsupported .target"},
-    {".version 7.0\n.target sm_70\n.address_size 32\n", SG_INVALID_PTX, "line 3; error: only .address_size"},
+    {".version 42.0\n.target sm_90\n", SG_UNSUPPORTED_VERSION,
+     "line 1; error: unsupported .version"},
+    {".version 7.0\n.target sm_999\n", SG_UNSUPPORTED_VERSION,
+     "line 2; error: unsupported .target"},
+    {".version 7.0\n.target sm_70\n.address_size 32\n", SG_INVALID_PTX,
+     "line 3; error: only .address_size"},
     {BODY("foo.bar %r1;"), SG_INVALID_PTX, "ptx, line 6; error: unknown instruction 'foo.bar'"},
-    {BODY("add.u32.bogus %r1, %r2, %r3;"), SG_INVALID_PTX, "line 6; error: unknown instruction 'add.u32.bogus'"},
+    {BODY("add.u32.bogus %r1, %r2, %r3;"), SG_INVALID_PTX,
+     "line 6; error: unknown instruction 'add.u32.bogus'"},
     {BODY("add.f16.s32 %r1, %r2, %r3;"), SG_INVALID_PTX, "line 6"},
-    {BODY("\n\nwgmma.fence.sync.aligned;"), SG_INVALID_PTX, "line 8; error: unknown instruction 'wgmma.fence.sync.aligned'"},
+    {BODY("\n\nwgmma.fence.sync.aligned;"), SG_INVALID_PTX,
+     "line 8; error: unknown instruction 'wgmma.fence.sync.aligned'"},
     {BODY("add.u32 %r1, %r2;"), SG_INVALID_PTX, "line 6; error: arguments mismatch"},
     {BODY("add.u32 %r1, %r2, %rd3;"), SG_INVALID_PTX, "arguments mismatch"},
     {BODY("add.u64 %r1, %rd2, %rd3;"), SG_INVALID_PTX, "arguments mismatch"},
@@ -67,12 +74,18 @@ static const struct {
     {HEAD ".global .align 3 .u64 x;\n", SG_INVALID_PTX, "alignment"},
     {HEAD ".global .u64 x[];\n", SG_INVALID_PTX, "no size"},
     {HEAD ".global .b8 x[1000000000000000];\n", SG_INVALID_PTX, "array"},
-    {HEAD ".extern .global .u32 x;\n.entry k() { .reg .b32 r; ld.global.u32 r, [x]; ret; }\n", SG_INVALID_PTX, "undefined symbol 'x'"},
-    {HEAD ".extern .func f();\n.entry k() { call f; }\n", SG_INVALID_PTX, "unresolved function 'f'"},
-    {HEAD ".func f(.param .u32 a) { ret; }\n.entry k() { call f; }\n", SG_INVALID_PTX, "arguments mismatch"},
-    {HEAD ".func f(.param .u32 a) { ret; }\n.entry k() { .param .u64 p; call f, (p); }\n", SG_INVALID_PTX, "arguments mismatch"},
-    {HEAD ".func f(.param .u32 a);\n.func f(.param .u64 a) { ret; }\n", SG_INVALID_PTX, "other parameters"},
-    {HEAD ".entry k() { ret; }\n.entry k() { ret; }\n", SG_INVALID_PTX, "duplicate definition of 'k'"},
+    {HEAD ".extern .global .u32 x;\n.entry k() { .reg .b32 r; ld.global.u32 r, [x]; ret; }\n",
+     SG_INVALID_PTX, "undefined symbol 'x'"},
+    {HEAD ".extern .func f();\n.entry k() { call f; }\n", SG_INVALID_PTX,
+     "unresolved function 'f'"},
+    {HEAD ".func f(.param .u32 a) { ret; }\n.entry k() { call f; }\n", SG_INVALID_PTX,
+     "arguments mismatch"},
+    {HEAD ".func f(.param .u32 a) { ret; }\n.entry k() { .param .u64 p; call f, (p); }\n",
+     SG_INVALID_PTX, "arguments mismatch"},
+    {HEAD ".func f(.param .u32 a);\n.func f(.param .u64 a) { ret; }\n", SG_INVALID_PTX,
+     "other parameters"},
+    {HEAD ".entry k() { ret; }\n.entry k() { ret; }\n", SG_INVALID_PTX,
+     "duplicate definition of 'k'"},
     {HEAD ".entry k(.param .b8 a[40000]) { ret; }\n", SG_INVALID_PTX, "parameter too large"},
     {HEAD ".entry k() { ret;\n", SG_INVALID_PTX, "unexpected end"},
     {HEAD ".entry k() { /* ret; }\n", SG_INVALID_PTX, "syntax error"},
@@ -86,7 +99,8 @@ static void malformed_texts_are_refused_with_their_line(void **state)
         enum sg_status s = ptx_once(bad[k].ptx, strlen(bad[k].ptx), &log);
 
         if (s != bad[k].status || !strstr(text, bad[k].says))
-            print_message("%s\n-> %s: %s (expected: %s)\n", bad[k].ptx, sg_status_text(s), text, bad[k].says);
+            print_message("%s\n-> %s: %s (expected: %s)\n", bad[k].ptx, sg_status_text(s), text,
+                          bad[k].says);
         assert_int_equal(s, bad[k].status);
         assert_non_null(strstr(text, bad[k].says));
         assert_int_equal(strlen(text), log.used);
@@ -143,14 +157,23 @@ static uint32_t next_random(uint32_t *s)
 static void random_damage_does_no_harm(void **state)
 {
     static const char *const words[] = {
-        "%r1", "%rd4", "%p1", "%h1", "%f1", "%fd1", "0", "-1", "4294967295", "0x8000000000000000", "sh", "dyn", "tab",
-        "consts", "depot", "twice", "down", "kernel", "vprintf", "out", "blob", "[%rd1]", "[sh]", "{", "}", "(", ")", ";",
-        ",", ":", "@%p1", ".u64", ".s8", ".pred", ".v4", ".shared", ".local", ".param", ".reg", "bar.sync 0;", "exit;",
-        "ret;", "%tid.x", "%clock64", "_", "1.5", "0f00000000", "A", "JOIN", "targets", "proto", "call", ".b8", "[1]",
+        "%r1",     "%rd4",       "%p1",    "%h1",        "%f1",
+        "%fd1",    "0",          "-1",     "4294967295", "0x8000000000000000",
+        "sh",      "dyn",        "tab",    "consts",     "depot",
+        "twice",   "down",       "kernel", "vprintf",    "out",
+        "blob",    "[%rd1]",     "[sh]",   "{",          "}",
+        "(",       ")",          ";",      ",",          ":",
+        "@%p1",    ".u64",       ".s8",    ".pred",      ".v4",
+        ".shared", ".local",     ".param", ".reg",       "bar.sync 0;",
+        "exit;",   "ret;",       "%tid.x", "%clock64",   "_",
+        "1.5",     "0f00000000", "A",      "JOIN",       "targets",
+        "proto",   "call",       ".b8",    "[1]",
     };
     size_t n = strlen(sample_ptx), accepted = 0;
     char *text = malloc(2 * n + 64);
     uint32_t seed = 2463534242u;
+
+    assert_non_null(text);
 
     for (int round = 0; round < 4000; round++) {
         size_t len = n;
@@ -203,6 +226,8 @@ static void deep_nesting_is_refused(void **state)
         size_t n = 100000, w = strlen(opens[k]), tail = k ? strlen(opens[k]) - 1 : 0;
         char *text = malloc(n * w + 4096), *p = text;
 
+        if (!text)
+            abort();
         p += sprintf(p, "%s", HEAD ".entry k() { .reg .b32 %r<3>;\n");
         if (k)
             p += sprintf(p, "%.*s", (int)tail, opens[k]);
