@@ -193,6 +193,8 @@ int main(int argc, char **argv)
     if (reserved == MAP_FAILED)
         reserved = NULL;
 
+    if (worker_output_init(&worker) != 0)
+        vgpu_log(VGPU_LOG_WARN, "kernel_output_lost", LOG_S("why", strerror(errno)));
     start_driver(&worker, driver);
     wait_for_channel(&worker, fds);
     open_channel(&worker, fds, reserved);

@@ -22,8 +22,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define SOFT_DRIVER_VERSION 12040 /* the newest release whose first set of calls is complete here  \
-                                   */
+#define SOFT_DRIVER_VERSION                                                                        \
+    12040 /* the newest release whose first set of calls is complete here                          \
+           */
 #define SOFT_CC_MAJOR 8
 #define SOFT_CC_MINOR 0
 #define SOFT_MAX_DEVICES 16

@@ -2183,8 +2183,10 @@ static void module_text(struct parser *p)
             continue;
         }
         if (accept_dot(p, "address_size")) {
+            uint32_t line = p->tok.line;
+
             if (parse_const_int(p) != 64)
-                parse_fail(p, p->tok.line, "only .address_size 64 is supported");
+                parse_fail(p, line, "only .address_size 64 is supported");
             continue;
         }
         if (skipped_directive(p))

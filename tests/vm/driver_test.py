@@ -541,7 +541,8 @@ def main():
             try:
                 if not vm or not vm.alive:
                     vm = VM(initramfs, qemu=qemu, name="driver-test", cpus=2, memory=512,
-                            append="loglevel=7 oops=panic panic_on_warn=1",
+                            # Debian's kernel zeroes all memory by itself, which would hide that we do.
+                            append="loglevel=7 oops=panic panic_on_warn=1 init_on_alloc=0",
                             vgpu=Vgpu(socket, pool_id="B", priority=2, vm_id=7))
                     guest = Guest(vm, socket)
                 function(guest)
