@@ -92,7 +92,7 @@ void client_close(struct daemon *d, struct client *client, enum vgpu_log_level l
     *at = client->next;
     vm->client_count--;
     if (vm->socket[0] && !vm->removed)
-        vm->retry_at = now_ns() + vm->retry_delay;
+        vm->retry_at = now_ns() + (vm->retry_delay ? vm->retry_delay : RETRY_MIN_NS);
     free(client);
     vm_release(d, vm);
 }
