@@ -572,7 +572,6 @@ static bool is_in_order(enum worker_state state, uint32_t type)
     return false;
 }
 
-/* What a worker says while it is being ended is of no more interest, whatever it is. */
 static bool is_ending(const struct worker *worker)
 {
     return worker->state == WORKER_STOPPING || worker->state == WORKER_KILLED;
@@ -597,8 +596,13 @@ static int receive(struct daemon *d, struct worker *worker)
             worker_kill(worker);
         return 0;
     }
-    if (is_ending(worker))
+    if (is_ending(worker)) {
+        /* Its client may have gone because the worker ended the channel: the reason still counts. */
+        if (result == 1 && message.msg.type == WORKER_MSG_ENDED &&
+            message.end.reason == VGPU_REASON_PROTOCOL)
+            note_end(worker, message.end.reason, message.end.text);
         return 1;
+    }
     if (result < 0 || !is_in_order(worker->state, message.msg.type)) {
         char text[80];
 
@@ -724,7 +728,8 @@ static void worker_free(struct daemon *d, struct worker *worker, int status)
     if (vm) {
         vgpu_log(VGPU_LOG_INFO, "worker_ended", LOG_U("vm", vm->identity.vm_id),
                  LOG_S("name", vm->identity.name), LOG_U("channel", worker->channel),
-                 LOG_U("pid", worker->pid), LOG_I("status", status), LOG_S("text", worker->text));
+                 LOG_U("pid", worker->pid), LOG_I("status", status),
+                 LOG_S("reason", reason_name(worker->reason)), LOG_S("text", worker->text));
         channel = channel_of(worker);
         if (channel)
             channel->worker = NULL;
