@@ -701,6 +701,9 @@ static void describe_exit(struct worker *worker, int status)
     } else if (WEXITSTATUS(status) == SPAWN_EXIT_SETUP && !worker->was_ready) {
         reason = VGPU_REASON_NO_WORKER;
         snprintf(text, sizeof(text), "privileges could not be dropped");
+    } else if (!WEXITSTATUS(status) && is_ending(worker)) {
+        reason = VGPU_REASON_NONE;
+        snprintf(text, sizeof(text), "as told");
     } else
         snprintf(text, sizeof(text), "ended with status %d", WEXITSTATUS(status));
     note_end(worker, reason, text);
