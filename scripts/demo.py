@@ -84,6 +84,7 @@ def main():
     parser.add_argument("--gpu", default="auto", choices=("auto", "nvidia", "soft"))
     parser.add_argument("--seconds", type=float, default=30, help="how long the programs run (default: 30)")
     parser.add_argument("--memory", type=int, default=768, metavar="MB", help="of each VM (default: 768)")
+    parser.add_argument("--initramfs", help="root file system of the VMs, made before")
     options = parser.parse_args()
 
     say("demo: QEMU with the vgpu-stub device (built once, then cached)")
@@ -92,7 +93,7 @@ def main():
     kernel = find_kernel()
     failures, jobs = [], 0
     with tempfile.TemporaryDirectory(prefix="vgpu-demo-") as scratch:
-        initramfs = guest_initramfs(options.build, os.path.join(scratch, "root.cpio"))
+        initramfs = options.initramfs or guest_initramfs(options.build, os.path.join(scratch, "root.cpio"))
         with Mediator(options.build, gpu=options.gpu) as mediator:
             gpu = mediator.stats()["gpu"]
             say(f"demo: mediator runs on {gpu['device']}, {human_bytes(gpu['memory_bytes'])}, driver {gpu['driver']}")
