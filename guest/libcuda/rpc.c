@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "guest/libcuda/rpc.h"
 
+#include <pthread.h>
+#include <stdio.h>
+
 #include "protocol/vgpu_regs.h"
+#include "vgpu_rpc.h"
 
 CUresult vgpu_transport_result(int error)
 {
@@ -15,6 +19,26 @@ CUresult vgpu_transport_result(int error)
     default:
         return CUDA_ERROR_INVALID_VALUE;
     }
+}
+
+void vgpu_print_fetch(struct vgpu_client *client)
+{
+    static pthread_mutex_t printing = PTHREAD_MUTEX_INITIALIZER;
+    uint32_t left = 1;
+
+    /* The calls made here end in vgpu_rpc_end() too, which must not come back. */
+    if (!atomic_exchange(&client->channel.view.shared->print_pending, 0))
+        return;
+    pthread_mutex_lock(&printing);
+    while (left) {
+        char text[VGPU_REPLY_PAYLOAD];
+        uint32_t bytes = sizeof(text);
+        left = 0;
+        if (vgpu_rpc_PrintRead(&left, text, &bytes) != CUDA_SUCCESS || !bytes)
+            break;
+        fwrite(text, 1, bytes, stdout);
+    }
+    pthread_mutex_unlock(&printing);
 }
 
 const void *vgpu_rpc_wait(struct vgpu_rpc *rpc, uint32_t fixed_bytes)

@@ -84,10 +84,17 @@ static inline const void *vgpu_rpc_call(struct vgpu_rpc *rpc, uint32_t fixed_byt
     return vgpu_rpc_wait(rpc, fixed_bytes);
 }
 
+/* Fetches what kernels have printed and prints it in this process, as the driver does natively. */
+void vgpu_print_fetch(struct vgpu_client *client);
+
 /* Gives the reply slot back. Returns the operation's result. */
 static inline CUresult vgpu_rpc_end(struct vgpu_rpc *rpc)
 {
-    vgpu_reply_end(rpc->client->replies, rpc->slot);
+    struct vgpu_client *client = rpc->client;
+    vgpu_reply_end(client->replies, rpc->slot);
+    if (unlikely(atomic_load_explicit(&client->channel.view.shared->print_pending,
+                                      memory_order_relaxed)))
+        vgpu_print_fetch(client);
     return rpc->result;
 }
 

@@ -38,6 +38,7 @@
 #define NEVER UINT64_MAX
 #define CLIENTS_PER_LOCAL 256 /* connections of one local identity */
 #define HELLO_TIMEOUT_NS 10000000000ull
+#define RETRY_MIN_NS 50000000ull
 #define DRIVER_CANDIDATES 2
 
 struct daemon;

@@ -41,9 +41,12 @@ static void add_candidate(struct daemon *d, const char *path)
 /* The software GPU of an installed tree, else of the build tree, else wherever dlopen looks. */
 static void add_soft(struct daemon *d)
 {
-    static const char *const places[] = {
-        "../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1", "../../lib/vgpu/libcuda-soft.so.1",
-        "../libcuda-soft.so.1", "libcuda-soft.so.1", "../../softgpu/driver/libcuda-soft.so.1"};
+    static const char *const places[] = {"../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1",
+                                         "../" VGPU_LIBDIR "/libcuda-soft.so.1",
+                                         "../../lib/vgpu/libcuda-soft.so.1",
+                                         "../libcuda-soft.so.1",
+                                         "libcuda-soft.so.1",
+                                         "../../softgpu/driver/libcuda-soft.so.1"};
     char path[PATH_MAX], real[PATH_MAX];
 
     for (unsigned i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
@@ -247,12 +250,22 @@ failed:
     return -1;
 }
 
-static unsigned count_state(const struct daemon *d, enum worker_state state)
+/* Workers that may still become spares, or whose failure is not dealt with yet. */
+static unsigned count_loading(const struct daemon *d)
 {
     unsigned n = 0;
 
     for (const struct worker *w = d->workers; w; w = w->next)
-        n += w->state == state && !(state == WORKER_LOADING && w->text[0]);
+        n += !w->was_ready;
+    return n;
+}
+
+static unsigned count_spares(const struct daemon *d)
+{
+    unsigned n = 0;
+
+    for (const struct worker *w = d->workers; w; w = w->next)
+        n += w->state == WORKER_SPARE;
     return n;
 }
 
@@ -294,7 +307,7 @@ uint32_t workers_unavailable(const struct daemon *d)
     unsigned waiting;
     uint32_t channel;
 
-    if (d->failure && now_ns() < d->spawn_at && !count_state(d, WORKER_SPARE))
+    if (d->failure && now_ns() < d->spawn_at && !count_spares(d))
         return d->failure;
     oldest_waiting(d, &channel, &waiting);
     if (count_assigned(d) + waiting >= d->config.max_workers)
@@ -420,7 +433,7 @@ void workers_balance(struct daemon *d)
 
     if (now_ns() < d->spawn_at || d->stop)
         return;
-    have = count_state(d, WORKER_LOADING) + count_state(d, WORKER_SPARE);
+    have = count_loading(d) + count_spares(d);
     want = waiting + d->config.spare_workers;
     /* The first worker tells which driver library works; more would only fail with it. */
     if (!d->driver_settled && want > 1)
@@ -559,7 +572,6 @@ static bool is_in_order(enum worker_state state, uint32_t type)
     return false;
 }
 
-/* What a worker says while it is being ended is of no more interest, whatever it is. */
 static bool is_ending(const struct worker *worker)
 {
     return worker->state == WORKER_STOPPING || worker->state == WORKER_KILLED;
@@ -584,8 +596,13 @@ static int receive(struct daemon *d, struct worker *worker)
             worker_kill(worker);
         return 0;
     }
-    if (is_ending(worker))
+    if (is_ending(worker)) {
+        /* Its client may have gone because the worker ended the channel: the reason still counts. */
+        if (result == 1 && message.msg.type == WORKER_MSG_ENDED &&
+            message.end.reason == VGPU_REASON_PROTOCOL)
+            note_end(worker, message.end.reason, message.end.text);
         return 1;
+    }
     if (result < 0 || !is_in_order(worker->state, message.msg.type)) {
         char text[80];
 
@@ -649,8 +666,7 @@ static void start_failed(struct daemon *d, struct worker *worker)
     if (worker->reason == VGPU_REASON_WORKER_DIED)
         worker->reason = VGPU_REASON_NO_WORKER;
 
-    bool next = !d->driver_settled && worker->candidate == d->candidate && !exec &&
-                d->candidate + 1 < d->candidate_count;
+    bool next = !d->driver_settled && !exec && d->candidate + 1 < d->candidate_count;
 
     /* That one of several driver libraries is not there is what "auto" is for. */
     vgpu_log(next ? VGPU_LOG_INFO : VGPU_LOG_WARN, "worker_not_started", LOG_U("pid", worker->pid),
@@ -662,11 +678,8 @@ static void start_failed(struct daemon *d, struct worker *worker)
         vgpu_log(VGPU_LOG_INFO, "gpu_fallback", LOG_S("driver", d->candidates[d->candidate].path));
         return;
     }
-    if (!d->driver_settled) {
-        if (worker->candidate != d->candidate)
-            return;
+    if (!d->driver_settled)
         d->candidate = 0;
-    }
     spawn_failed(d, worker->reason);
     if (!find_spare(d))
         refuse_waiting(d, worker->reason, worker->text);
@@ -715,7 +728,8 @@ static void worker_free(struct daemon *d, struct worker *worker, int status)
     if (vm) {
         vgpu_log(VGPU_LOG_INFO, "worker_ended", LOG_U("vm", vm->identity.vm_id),
                  LOG_S("name", vm->identity.name), LOG_U("channel", worker->channel),
-                 LOG_U("pid", worker->pid), LOG_I("status", status), LOG_S("text", worker->text));
+                 LOG_U("pid", worker->pid), LOG_I("status", status),
+                 LOG_S("reason", reason_name(worker->reason)), LOG_S("text", worker->text));
         channel = channel_of(worker);
         if (channel)
             channel->worker = NULL;

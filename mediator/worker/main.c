@@ -193,6 +193,8 @@ int main(int argc, char **argv)
     if (reserved == MAP_FAILED)
         reserved = NULL;
 
+    if (worker_output_init(&worker) != 0)
+        vgpu_log(VGPU_LOG_WARN, "kernel_output_lost", LOG_S("why", strerror(errno)));
     start_driver(&worker, driver);
     wait_for_channel(&worker, fds);
     open_channel(&worker, fds, reserved);
@@ -202,12 +204,14 @@ int main(int argc, char **argv)
 
     worker_serve(&worker);
 
-    vgpu_host_state(&worker.host, VGPU_HOST_DEAD, 0);
+    /* The daemon first: once the guest knows, it may take the whole channel away. */
     if (worker.violation) {
         snprintf(text, sizeof(text), "%s", worker.violation);
         say_end(&worker, WORKER_MSG_ENDED, VGPU_REASON_PROTOCOL, 0, text);
+        vgpu_host_state(&worker.host, VGPU_HOST_DEAD, 0);
         _exit(1);
     }
+    vgpu_host_state(&worker.host, VGPU_HOST_DEAD, 0);
     say_end(&worker, WORKER_MSG_ENDED, VGPU_REASON_NONE, 0, "channel closed");
     _exit(0);
 }

@@ -117,6 +117,8 @@ void worker_forget_stream(struct vgpu_worker *worker, uint32_t handle)
 /* NOT_READY, or the driver's answer once nothing of the context is in flight. */
 static CUresult poll_context(struct vgpu_worker *worker, struct worker_context *context)
 {
+    bool any = false;
+
     for (uint32_t i = 0; i < worker->dirty_count;) {
         struct dirty_stream *entry = &worker->dirty[i];
         if (context && entry->context != context) {
@@ -131,7 +133,11 @@ static CUresult poll_context(struct vgpu_worker *worker, struct worker_context *
         drop_dirty(worker, i);
         if (result != CUDA_SUCCESS)
             return result;
+        any = true;
     }
+    /* Nothing was in flight: the driver may still know of an error. */
+    if (!any && context && worker_context_use(worker, context) == CUDA_SUCCESS)
+        return worker->driver->cuCtxSynchronize();
     return CUDA_SUCCESS;
 }
 
@@ -278,8 +284,24 @@ static CUresult wait_state(struct vgpu_worker *worker, struct wait_entry *wait)
     return CUDA_ERROR_UNKNOWN;
 }
 
+/* The driver hands out what kernels printed only in its own synchronising calls. */
+static void flush_prints(struct vgpu_worker *worker, const struct wait_entry *wait)
+{
+    if (!worker->prints || worker_context_use(worker, wait->context) != CUDA_SUCCESS)
+        return;
+    if (wait->kind == WAIT_EVENT)
+        worker->driver->cuEventSynchronize(wait->event);
+    else if (wait->kind == WAIT_STREAM)
+        worker->driver->cuStreamSynchronize(wait->stream);
+    else
+        worker->driver->cuCtxSynchronize();
+    worker_output_publish(worker);
+}
+
 static CUresult finish_wait(struct vgpu_worker *worker, struct wait_entry *wait, CUresult result)
 {
+    if (result == CUDA_SUCCESS)
+        flush_prints(worker, wait);
     if (result == CUDA_SUCCESS && wait->finish) {
         result = worker_context_use(worker, wait->context);
         if (result == CUDA_SUCCESS)
@@ -372,7 +394,11 @@ bool worker_poll(struct vgpu_worker *worker)
     /* Only with nothing else to look at: what is still running, for the daemon's turns. */
     if (!any && TAILQ_EMPTY(&worker->waits) && worker->dirty_count) {
         uint32_t before = worker->dirty_count;
-        poll_context(worker, NULL);
+        CUresult result = poll_context(worker, NULL);
+        if (result != CUDA_SUCCESS && result != CUDA_ERROR_NOT_READY && !worker->deferred_error) {
+            worker->deferred_error = result;
+            worker->deferred_opcode = VGPU_OP_StreamQuery;
+        }
         any = worker->dirty_count != before;
     }
     return any;

@@ -508,7 +508,14 @@ static int connect_socket(struct connection *c, const struct vgpu_client_options
         .pool_id = options->pool_id,
         .priority = options->priority,
     };
+    struct vgpu_msg_memory memory = {
+        .msg = {VGPU_MSG_MEMORY,
+                offsetof(struct vgpu_msg_memory, regions) + sizeof(struct vgpu_region)},
+        .count = 1,
+        .regions = {{.guest_address = 0, .size = c->bytes, .fd_offset = 0}},
+    };
     if ((err = send_message(c, &hello, NULL, 0)) ||
+        (err = send_message(c, &memory, &c->arena_fd, 1)) ||
         (err = receive_message(c, VGPU_MSG_WELCOME, &answer)))
         return err;
     if (answer.welcome.version != VGPU_LINK_VERSION)
@@ -518,20 +525,13 @@ static int connect_socket(struct connection *c, const struct vgpu_client_options
     if (answer.welcome.reason)
         return refused(c, answer.welcome.reason);
 
-    struct vgpu_msg_memory memory = {
-        .msg = {VGPU_MSG_MEMORY,
-                offsetof(struct vgpu_msg_memory, regions) + sizeof(struct vgpu_region)},
-        .count = 1,
-        .regions = {{.guest_address = 0, .size = c->bytes, .fd_offset = 0}},
-    };
     struct vgpu_msg_channel_open open = {
         .msg = {VGPU_MSG_CHANNEL_OPEN, sizeof(open)},
         .serial = 1,
         .pages = (uint32_t)(c->bytes >> VGPU_PAGE_SHIFT),
     };
     int events[2] = {c->doorbell_fd, c->interrupt_fd};
-    if ((err = send_message(c, &memory, &c->arena_fd, 1)) ||
-        (err = send_message(c, &open, events, 2)) ||
+    if ((err = send_message(c, &open, events, 2)) ||
         (err = receive_message(c, VGPU_MSG_CHANNEL_STATE, &answer)))
         return err;
     if (answer.state.state != VGPU_CH_OPEN)
