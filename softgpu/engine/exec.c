@@ -1631,7 +1631,8 @@ enum sg_status sg_run_cta(struct sg_runner *r, const struct sg_launch *launch,
     abandon(r);
     sg_ranges_release(r->ranges);
     r->ranges = NULL;
-    if (r->local && r->local_high > 16384)
+    /* Deep recursion is rare: give its pages back rather than keep them for every thread. */
+    if (r->local && r->local_high > 65536 + r->fn->local_bytes)
         madvise(r->local, local_bytes(r), MADV_DONTNEED);
     if (launch->instructions)
         atomic_fetch_add_explicit(launch->instructions, r->instructions, memory_order_relaxed);
