@@ -514,9 +514,11 @@ static int connect_socket(struct connection *c, const struct vgpu_client_options
         .count = 1,
         .regions = {{.guest_address = 0, .size = c->bytes, .fd_offset = 0}},
     };
-    if ((err = send_message(c, &hello, NULL, 0)) ||
-        (err = send_message(c, &memory, &c->arena_fd, 1)) ||
-        (err = receive_message(c, VGPU_MSG_WELCOME, &answer)))
+    if ((err = send_message(c, &hello, NULL, 0)))
+        return err;
+    /* A daemon that refused at HELLO may be gone by now, but its WELCOME says why. */
+    int unsent = send_message(c, &memory, &c->arena_fd, 1);
+    if ((err = receive_message(c, VGPU_MSG_WELCOME, &answer)))
         return err;
     if (answer.welcome.version != VGPU_LINK_VERSION)
         return fail(c, -EPROTO,
@@ -524,6 +526,8 @@ static int connect_socket(struct connection *c, const struct vgpu_client_options
                     answer.welcome.version, VGPU_LINK_VERSION, advice(VGPU_REASON_VERSION));
     if (answer.welcome.reason)
         return refused(c, answer.welcome.reason);
+    if (unsent)
+        return unsent;
 
     struct vgpu_msg_channel_open open = {
         .msg = {VGPU_MSG_CHANNEL_OPEN, sizeof(open)},
