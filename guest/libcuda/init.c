@@ -161,7 +161,10 @@ static CUresult start(void)
         return CUDA_ERROR_OUT_OF_MEMORY;
     int failed = vgpu_client_connect(&options, &client);
     if (failed < 0) {
-        vgpu_say(VGPU_LOG_ERRORS, "%s", error[0] ? error : strerror(-failed));
+        const char *text = error[0] ? error : strerror(-failed);
+        if (!strncmp(text, "vgpu: ", 6)) /* the transport's lines have the prefix already */
+            text += 6;
+        vgpu_say(VGPU_LOG_ERRORS, "%s", text);
         return connect_result(failed);
     }
     vgpu.arena = (uint64_t)client->channel.view.base;
