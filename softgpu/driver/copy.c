@@ -146,9 +146,9 @@ static CUresult copy_submit(struct copy *c, enum side dst_side, enum side src_si
 
     if (r)
         return r;
-    s = stream_get(ctx, stream);
-    if (!s)
-        return leave(CUDA_ERROR_INVALID_HANDLE);
+    r = stream_for_work(ctx, stream, &s);
+    if (r)
+        return leave(r);
     if (!c->width || !c->height || !c->depth)
         return leave(CUDA_SUCCESS);
     if (!span(c->width, c->height, c->depth, c->dst_pitch, c->dst_slice, &dst_span) ||
@@ -209,9 +209,9 @@ static CUresult fill_submit(CUdeviceptr dst, size_t pitch, unsigned element, uin
 
     if (r)
         return r;
-    s = stream_get(ctx, stream);
-    if (!s)
-        return leave(CUDA_ERROR_INVALID_HANDLE);
+    r = stream_for_work(ctx, stream, &s);
+    if (r)
+        return leave(r);
     if (!width || !height)
         return leave(CUDA_SUCCESS);
     if (dst % element || (height > 1 && pitch % element) ||

@@ -810,9 +810,9 @@ CUresult cuMemFreeAsync(CUdeviceptr ptr, CUstream stream)
         return r;
     if (!ptr)
         return leave(CUDA_SUCCESS);
-    s = stream_get(ctx, stream);
-    if (!s)
-        return leave(CUDA_ERROR_INVALID_HANDLE);
+    r = stream_for_work(ctx, stream, &s);
+    if (r)
+        return leave(r);
     b = block_find(ptr);
     if (!b || b->base != ptr || b->kind != BLOCK_DEVICE || b->freeing)
         return leave(CUDA_ERROR_INVALID_VALUE);

@@ -145,12 +145,52 @@ static void deep_queues_stay_in_order(void **state)
     ok(cuMemFreeHost(host));
 }
 
+static unsigned queued;
+
+static void *queue_much(void *arg)
+{
+    struct soft *s = arg;
+    CUfunction nop;
+
+    ok(cuCtxSetCurrent(s->ctx));
+    nop = function(s, "nop");
+    for (unsigned i = 0; i < 20000; i++) {
+        ok(launch1(nop, s->a, NULL));
+        __atomic_fetch_add(&queued, 1, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+/* A program that queues without end behind a kernel that does not end must not take all memory. */
+static void a_full_stream_makes_its_callers_wait(void **state)
+{
+    struct soft *s = *state;
+    unsigned before, after = 0;
+    pthread_t t;
+
+    s->flag[0] = 0;
+    hold(s, s->a, &s->flag[0]);
+    assert_int_equal(pthread_create(&t, NULL, queue_much, s), 0);
+    do {
+        before = after;
+        usleep(50000);
+        after = __atomic_load_n(&queued, __ATOMIC_RELAXED);
+    } while (after != before || after == 0);
+    assert_true(after < 20000);
+    expect(CUDA_ERROR_NOT_READY, cuStreamQuery(s->a));
+    let_go(&s->flag[0]);
+    pthread_join(t, NULL);
+    assert_int_equal(queued, 20000);
+    ok(cuStreamSynchronize(s->a));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_threads_share_a_context),
         cmocka_unit_test(contexts_come_and_go),
         cmocka_unit_test(deep_queues_stay_in_order),
+        cmocka_unit_test(a_full_stream_makes_its_callers_wait),
     };
 
     return cmocka_run_group_tests(tests, soft_setup, soft_teardown);
