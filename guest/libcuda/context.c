@@ -380,7 +380,7 @@ VGPU_EXPORT(cuCtxPopCurrent, CUcontext *ctx)
 static CUresult given_or_current(CUcontext ctx, struct vgpu_object **context)
 {
     if (!ctx)
-        return vgpu_current(context);
+        return vgpu_context_only(context);
     CUresult result = vgpu_ready();
     if (result != CUDA_SUCCESS)
         return result;
@@ -391,7 +391,7 @@ static CUresult given_or_current(CUcontext ctx, struct vgpu_object **context)
 CUresult cuCtxGetDevice(CUdevice *dev)
 {
     struct vgpu_object *context;
-    CUresult result = vgpu_current(&context);
+    CUresult result = vgpu_context_only(&context);
     if (result != CUDA_SUCCESS)
         return result;
     if (!dev)
@@ -415,7 +415,7 @@ CUresult cuCtxGetDevice_v2(CUdevice *dev, CUcontext ctx)
 CUresult cuCtxGetFlags(unsigned int *flags)
 {
     struct vgpu_object *context;
-    CUresult result = vgpu_current(&context);
+    CUresult result = vgpu_context_only(&context);
     if (result != CUDA_SUCCESS)
         return result;
     if (!flags)

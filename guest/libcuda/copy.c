@@ -182,8 +182,10 @@ static CUresult copy_out(uint8_t *to, uint64_t from, size_t bytes, uint32_t stre
             break;
         *f = (struct flight){.stage = f->stage, .to = to, .row = now, .rows = 1, .pitch = now};
         result = vgpu_rpc_Copy((uint64_t)f->stage.address, from, now, stream, f->stage.word + 1);
-        if (result != CUDA_SUCCESS)
+        if (result != CUDA_SUCCESS) {
+            vgpu_stage_put(atomic_load(&vgpu.client)->heap, &f->stage);
             break;
+        }
         flights.count++;
         to += now;
         from += now;
@@ -440,6 +442,8 @@ static CUresult box_out(const struct box *b, uint32_t stream)
                                      f->stage.word + 1);
             if (result == CUDA_SUCCESS)
                 flights.count++;
+            else
+                vgpu_stage_put(atomic_load(&vgpu.client)->heap, &f->stage);
             y += rows;
         }
     }

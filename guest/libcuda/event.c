@@ -88,7 +88,7 @@ static CUresult record(CUevent event, CUstream stream, unsigned flags)
 {
     struct vgpu_object *context, *object;
     uint32_t wire;
-    CUresult result = vgpu_ready();
+    CUresult result = vgpu_able();
     if (unlikely(result != CUDA_SUCCESS))
         return result;
     if (unlikely(!valid(event, &object)))

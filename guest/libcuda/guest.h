@@ -106,6 +106,8 @@ int vgpu_objects_init(void);
 struct vgpu_object *vgpu_object_new(enum vgpu_handle_type type, struct vgpu_object *context);
 /* Gives the object and its wire handle back, with everything it owns in this process. */
 void vgpu_object_free(struct vgpu_object *object);
+/* As vgpu_object_free(), but the place is never used again: the host still knows its wire handle. */
+void vgpu_object_retire(struct vgpu_object *object);
 /* Gives a living object a new wire handle (a primary context that is made again). */
 void vgpu_object_renew(struct vgpu_object *object);
 /* Frees every object that was made in context. */
@@ -145,6 +147,7 @@ struct vgpu_device {
 struct vgpu_process {
     _Atomic(struct vgpu_client *) client; /* what operations travel on */
     _Atomic(struct vgpu_client *) ready;  /* the same, once cuInit has succeeded; else NULL */
+    _Atomic uint32_t fault;               /* CUresult that ended all GPU work of this process, or 0 */
     _Atomic bool ended;                   /* the library is being unloaded */
     int driver_version;
     int device_count;
@@ -200,8 +203,17 @@ static inline CUresult vgpu_ready(void)
     return vgpu_unusable();
 }
 
+/* As vgpu_ready(), for work on the GPU: after an illegal access and the like CUDA refuses all of it. */
+static inline CUresult vgpu_able(void)
+{
+    CUresult result = vgpu_ready();
+    if (unlikely(result != CUDA_SUCCESS))
+        return result;
+    return (CUresult)atomic_load_explicit(&vgpu.fault, memory_order_relaxed);
+}
+
 /* Ready, and a living context is current: *context. */
-static inline CUresult vgpu_current(struct vgpu_object **context)
+static inline CUresult vgpu_context_only(struct vgpu_object **context)
 {
     CUresult result = vgpu_ready();
     if (unlikely(result != CUDA_SUCCESS))
@@ -213,6 +225,15 @@ static inline CUresult vgpu_current(struct vgpu_object **context)
         return CUDA_ERROR_CONTEXT_IS_DESTROYED;
     *context = current;
     return CUDA_SUCCESS;
+}
+
+/* The same, for work on the GPU. */
+static inline CUresult vgpu_current(struct vgpu_object **context)
+{
+    CUresult result = vgpu_context_only(context);
+    if (unlikely(result != CUDA_SUCCESS))
+        return result;
+    return (CUresult)atomic_load_explicit(&vgpu.fault, memory_order_relaxed);
 }
 
 /* ---- contexts -------------------------------------------------------------------------------- */

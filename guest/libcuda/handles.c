@@ -96,6 +96,14 @@ void vgpu_object_free(struct vgpu_object *object)
     pthread_mutex_unlock(&lock);
 }
 
+void vgpu_object_retire(struct vgpu_object *object)
+{
+    if (object->type == VGPU_TYPE_FUNCTION || object->type == VGPU_TYPE_KERNEL)
+        release_function(object);
+    object->type = 0;
+    atomic_store_explicit(&object->handle, 0, memory_order_release);
+}
+
 void vgpu_object_renew(struct vgpu_object *object)
 {
     pthread_mutex_lock(&lock);

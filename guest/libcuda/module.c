@@ -625,13 +625,23 @@ CUresult cuLibraryUnload(CUlibrary lib)
     struct vgpu_object *owned = object->module.functions;
     object->module.functions = NULL;
     pthread_mutex_unlock(&list_lock);
-    /* Kernels, and modules of this library with functions of their own. */
-    for (struct vgpu_object *o = owned; o; o = o->sibling)
-        if (o->type == VGPU_TYPE_MODULE) {
-            vgpu_map_drop(0, (uint64_t)o);
-            free_list(o->module.functions);
+    /*
+     * Kernels, and modules of this library with functions of their own. The host forgets a library's
+     * kernels with it, but not what was made of its modules: those handles stay taken there.
+     */
+    for (struct vgpu_object *o = owned, *next; o; o = next) {
+        next = o->sibling;
+        if (o->type != VGPU_TYPE_MODULE) {
+            vgpu_object_free(o);
+            continue;
         }
-    free_list(owned);
+        vgpu_map_drop(0, (uint64_t)o);
+        for (struct vgpu_object *f = o->module.functions, *after; f; f = after) {
+            after = f->sibling;
+            vgpu_object_retire(f);
+        }
+        vgpu_object_retire(o);
+    }
     vgpu_object_free(object);
     return CUDA_SUCCESS;
 }

@@ -196,9 +196,6 @@ static CUresult get(const char *symbol, void **fn, int version, cuuint64_t flags
         flags ==
             (CU_GET_PROC_ADDRESS_LEGACY_STREAM | CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM))
         return CUDA_ERROR_INVALID_VALUE;
-    /* A runtime asks for the resolver itself by an empty name. */
-    if (!*symbol)
-        symbol = "cuGetProcAddress";
     *fn = vgpu_proc_address(symbol, version, flags, status ? status : &ignored);
     if (*fn)
         return CUDA_SUCCESS;

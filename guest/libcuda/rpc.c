@@ -41,6 +41,29 @@ void vgpu_print_fetch(struct vgpu_client *client)
     pthread_mutex_unlock(&printing);
 }
 
+/* Errors after which the driver refuses all further work of the process. */
+static bool fatal(CUresult result)
+{
+    switch (result) {
+    case CUDA_ERROR_ECC_UNCORRECTABLE:
+    case CUDA_ERROR_NVLINK_UNCORRECTABLE:
+    case CUDA_ERROR_CONTAINED:
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_ASSERT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+    case CUDA_ERROR_TENSOR_MEMORY_LEAK:
+        return true;
+    default:
+        return false;
+    }
+}
+
 const void *vgpu_rpc_wait(struct vgpu_rpc *rpc, uint32_t fixed_bytes)
 {
     const struct vgpu_reply *reply;
@@ -50,8 +73,13 @@ const void *vgpu_rpc_wait(struct vgpu_rpc *rpc, uint32_t fixed_bytes)
         return NULL;
     }
     rpc->result = (CUresult)reply->result;
-    if (rpc->result != CUDA_SUCCESS)
+    if (unlikely(rpc->result != CUDA_SUCCESS)) {
+        /* Remembered, because asynchronous calls have no answer to bring it in. */
+        uint32_t none = 0;
+        if (fatal(rpc->result))
+            atomic_compare_exchange_strong(&vgpu.fault, &none, rpc->result);
         return NULL;
+    }
     rpc->reply_bytes = reply->size;
     if (unlikely(rpc->reply_bytes < fixed_bytes || rpc->reply_bytes > VGPU_REPLY_PAYLOAD)) {
         rpc->result = CUDA_ERROR_UNKNOWN;
