@@ -96,7 +96,8 @@ static int is_valid(const union worker_msg *m, size_t got, size_t count)
     if (got < sizeof(m->msg) || m->msg.size != got || message_size(m->msg.type) != got)
         return 0;
     if (m->msg.type == WORKER_MSG_ASSIGN) {
-        if (m->assign.region_count < 1 || m->assign.region_count > VGPU_LINK_REGIONS)
+        if (m->assign.region_count > VGPU_LINK_REGIONS ||
+            (m->assign.region_count == 0) != (m->assign.backend == VGPU_BACKEND_GRANT))
             return 0;
         fds = m->assign.region_count + WORKER_ASSIGN_FDS_EXTRA;
     }

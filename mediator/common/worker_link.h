@@ -95,7 +95,7 @@ struct worker_msg_assign {
     uint32_t runs;                /* 0 for LOCAL */
     uint32_t pages;               /* of the arena, 4 KiB each; within what the VM may have */
     uint32_t flags;               /* WORKER_ASSIGN_* */
-    uint32_t region_count;        /* 1 to VGPU_LINK_REGIONS */
+    uint32_t region_count;        /* 1 to VGPU_LINK_REGIONS; 0 for GRANT */
     uint64_t device_memory_limit; /* bytes of device memory this worker may allocate; 0: no limit */
     char vm_name[WORKER_LINK_NAME];                /* for the log, NUL-terminated */
     struct vgpu_region regions[VGPU_LINK_REGIONS]; /* all are sent; unused ones are 0 */

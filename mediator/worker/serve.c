@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* serve.c - the loop that takes records and looks after what is in flight */
+#include "worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mediator/common/log.h"
+
+#define BATCH 32                     /* records between two looks at what is in flight */
+#define LINK_LOOK_NS 10000000u       /* a busy worker looks this often whether it is to stop */
+#define REST_SPIN_NS 60000u          /* work in flight for less than this is polled without a rest */
+#define REST_MIN_NS 20000u
+#define REST_MAX_NS 1000000u
+
+void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, CUresult result,
+                   const void *payload, uint32_t bytes)
+{
+    bool synchronising = vgpu_op_table[opcode].op_class == VGPU_CLASS_WAIT ||
+                         opcode == VGPU_OP_StreamQuery || opcode == VGPU_OP_EventQuery;
+
+    if (synchronising && worker->deferred_error &&
+        (result == CUDA_SUCCESS || result == CUDA_ERROR_NOT_READY)) {
+        result = worker->deferred_error;
+        vgpu_log(VGPU_LOG_INFO, "deferred_error", LOG_S("call", vgpu_op_name(worker->deferred_opcode)),
+                 LOG_S("result", worker_result_name(worker, result)));
+        worker->deferred_error = CUDA_SUCCESS;
+        bytes = 0;
+    }
+    if (vgpu_reply_post(&worker->host, reply, result, payload, bytes) != 0)
+        worker->violation = "reply slot out of range";
+}
+
+void worker_execute_record(struct vgpu_worker *worker, const struct vgpu_record *record)
+{
+    /* Not cleared per record: the decoder clears what it answers with. */
+    static struct vgpu_answer answer;
+    const struct vgpu_op_info *info = &vgpu_op_table[record->opcode];
+
+    worker->record = record;
+    worker->answered_later = false;
+    worker->moved = 0;
+    CUresult result = worker_context_enter(worker, record->context);
+    if (result == CUDA_SUCCESS)
+        result = worker_execute(worker, record, record->size, &answer);
+    else
+        answer.size = answer.violation = 0;
+    if (answer.violation) {
+        worker->violation = answer.reason;
+        return;
+    }
+    if (result != CUDA_SUCCESS && info->release_offset && record->size >= info->request_bytes) {
+        uint32_t release;
+        memcpy(&release, (const uint8_t *)record + info->release_offset, sizeof(release));
+        if (release >= 1 && release <= 256)
+            vgpu_host_release(&worker->host, release - 1);
+    }
+    if (record->reply != VGPU_REPLY_NONE) {
+        if (!worker->answered_later)
+            worker_answer(worker, record->opcode, record->reply, result, answer.payload,
+                          result == CUDA_SUCCESS ? answer.size : 0);
+    } else if (result != CUDA_SUCCESS && !worker->deferred_error) {
+        worker->deferred_error = result;
+        worker->deferred_opcode = record->opcode;
+    }
+}
+
+/* Work for the GPU: what the scheduler's gate holds back. */
+static bool wants_gate(uint16_t opcode)
+{
+    switch (opcode) {
+    case VGPU_OP_Launch:
+    case VGPU_OP_Copy:
+    case VGPU_OP_CopyInline:
+    case VGPU_OP_CopyOutInline:
+    case VGPU_OP_CopyWait:
+    case VGPU_OP_Copy3D:
+    case VGPU_OP_Copy3DWait:
+    case VGPU_OP_Memset:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void say_wake(struct vgpu_worker *worker)
+{
+    struct vgpu_msg wake;
+
+    worker_link_send(worker->link_fd, WORKER_MSG_WAKE, &wake, sizeof(wake), NULL, 0, MSG_DONTWAIT);
+}
+
+static void publish_in_flight(struct vgpu_worker *worker)
+{
+    uint32_t count = worker->dirty_count + worker->timed_count;
+
+    if (atomic_load_explicit(&worker->page->in_flight, memory_order_relaxed) != count)
+        atomic_store_explicit(&worker->page->in_flight, count, memory_order_relaxed);
+}
+
+/* Anything from the daemon ends the worker: STOP, or its own end. */
+static bool told_to_stop(struct vgpu_worker *worker)
+{
+    union worker_msg message;
+    int fds[WORKER_LINK_FDS_MAX];
+    size_t count = WORKER_LINK_FDS_MAX;
+    int got = worker_link_receive(worker->link_fd, &message, fds, &count, MSG_DONTWAIT);
+
+    if (got < 0 && errno == EAGAIN)
+        return false;
+    if (got <= 0)
+        _exit(0); /* the daemon is gone: nobody is left to tell */
+    return message.msg.type == WORKER_MSG_STOP;
+}
+
+/* Sleeps until a doorbell, the daemon, or rest_ns (0: no limit). */
+static void rest(struct vgpu_worker *worker, uint64_t rest_ns)
+{
+    struct pollfd fds[2] = {{.fd = worker->doorbell_fd, .events = POLLIN},
+                            {.fd = worker->link_fd, .events = POLLIN}};
+    struct timespec limit = {.tv_nsec = (long)rest_ns};
+
+    if (!vgpu_ring_sleep_prepare(&worker->consumer))
+        return;
+    ppoll(fds, 2, rest_ns ? &limit : NULL, NULL);
+    uint64_t count;
+    if (fds[0].revents && read(worker->doorbell_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+        vgpu_log(VGPU_LOG_WARN, "doorbell_unreadable", LOG_I("errno", errno));
+    vgpu_ring_sleep_finish(&worker->consumer);
+    if (fds[1].revents && told_to_stop(worker))
+        worker->stop = true;
+}
+
+void worker_serve(struct vgpu_worker *worker)
+{
+    static _Alignas(64) uint8_t buffer[VGPU_RECORD_MAX];
+    struct vgpu_record *record = (void *)buffer;
+    bool held = false; /* buffer holds a record that waits for the gate */
+    uint64_t busy_since = vgpu_now_ns(), looked = busy_since, served = 0;
+
+    while (!worker->stop && !worker->violation) {
+        bool progress = false;
+        uint64_t now = vgpu_now_ns();
+
+        for (unsigned i = 0; i < BATCH && !worker->violation; i++) {
+            if (!held) {
+                int got = vgpu_ring_next(&worker->consumer, buffer);
+                if (got == VGPU_RING_VIOLATION) {
+                    worker->violation = worker->consumer.violation;
+                    break;
+                }
+                if (got != VGPU_RING_RECORD)
+                    break;
+                held = true;
+                progress = true;
+                served++;
+            }
+            if (wants_gate(record->opcode)) {
+                if (shm_backlog_set(worker->page))
+                    say_wake(worker);
+                if (!shm_gate_is_open(worker->page))
+                    break;
+            }
+            held = false;
+            worker->now = now;
+            worker_execute_record(worker, record);
+            uint64_t then = now;
+            now = vgpu_now_ns();
+            shm_call_add(worker->page, record->opcode, record->size + worker->moved, now - then);
+        }
+        if (progress)
+            atomic_store_explicit(&worker->page->last_activity, now, memory_order_relaxed);
+        if (worker_in_flight(worker))
+            progress |= worker_poll(worker);
+        publish_in_flight(worker);
+
+        if (now - looked > LINK_LOOK_NS) {
+            looked = now;
+            if (told_to_stop(worker))
+                worker->stop = true;
+        }
+        if (progress) {
+            busy_since = now;
+            continue;
+        }
+        if (held) {
+            /* The gate is shut; what is in flight still needs looking after. */
+            uint64_t before = vgpu_now_ns();
+            shm_gate_wait(worker->page, worker_in_flight(worker) ? REST_MIN_NS * 10 : 10000000u);
+            atomic_fetch_add_explicit(&worker->page->gate_wait_ns, vgpu_now_ns() - before,
+                                      memory_order_relaxed);
+            continue;
+        }
+        if (worker_in_flight(worker)) {
+            if (shm_backlog_clear(worker->page))
+                say_wake(worker);
+            uint64_t waited = now - busy_since;
+            if (waited < REST_SPIN_NS && worker->consumer.spin.max_ns) {
+                vgpu_cpu_relax();
+                continue;
+            }
+            uint64_t rest_ns = waited / 16;
+            rest(worker, rest_ns < REST_MIN_NS ? REST_MIN_NS : rest_ns > REST_MAX_NS ? REST_MAX_NS
+                                                                                      : rest_ns);
+            continue;
+        }
+        if (shm_backlog_clear(worker->page))
+            say_wake(worker);
+        int got = vgpu_ring_wait(&worker->consumer, worker->doorbell_fd, worker->link_fd, -1);
+        if (got == VGPU_RING_VIOLATION)
+            worker->violation = worker->consumer.violation;
+        else if (got == VGPU_RING_EMPTY && told_to_stop(worker))
+            worker->stop = true;
+        busy_since = vgpu_now_ns();
+    }
+}
