@@ -298,16 +298,29 @@ CUresult cuMemcpyPeerAsync(CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, 
     return r ? r : copy_linear(dst, SIDE_DEVICE, src, SIDE_DEVICE, bytes, stream, false);
 }
 
+/* Ordered with all work of both contexts, before and after: so it waits for both, and for itself. */
+static CUresult copy_peer(CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx,
+                          size_t bytes, CUstream stream)
+{
+    CUresult r = cuCtxSynchronize_v2(src_ctx);
+
+    if (!r)
+        r = cuCtxSynchronize_v2(dst_ctx);
+    if (!r)
+        r = cuMemcpyPeerAsync(dst, dst_ctx, src, src_ctx, bytes, stream);
+    return r ? r : cuStreamSynchronize(stream);
+}
+
 CUresult cuMemcpyPeer(CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx,
                       size_t bytes)
 {
-    return cuMemcpyPeerAsync(dst, dst_ctx, src, src_ctx, bytes, NULL);
+    return copy_peer(dst, dst_ctx, src, src_ctx, bytes, NULL);
 }
 
-EXTRA(cuMemcpyPeer_ptds,
-      (CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx, size_t bytes))
+EXTRA(cuMemcpyPeer_ptds, (CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx,
+                          size_t bytes))
 {
-    return cuMemcpyPeerAsync(dst, dst_ctx, src, src_ctx, bytes, CU_STREAM_PER_THREAD);
+    return copy_peer(dst, dst_ctx, src, src_ctx, bytes, CU_STREAM_PER_THREAD);
 }
 
 EXTRA(cuMemcpyPeerAsync_ptsz, (CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src,
