@@ -72,7 +72,12 @@ CUresult vgpu_primary_retain(CUcontext *ctx, int device)
             d->primary->state->id = atomic_fetch_add(&vgpu.next_id, 1) + 1;
         }
         if (result == CUDA_SUCCESS) {
+            /* It may be current already, but the host does not know its handle yet. */
+            struct vgpu_thread *thread = vgpu_thread();
+            struct vgpu_object *current = thread->current;
+            thread->current = NULL;
             result = vgpu_rpc_PrimaryRetain(device, d->primary_flags, vgpu_wire(d->primary));
+            thread->current = current;
             if (result != CUDA_SUCCESS)
                 atomic_store(&d->primary->handle, 0);
         }
@@ -267,9 +272,12 @@ CUresult cuCtxSetCurrent(CUcontext ctx)
         pop(thread);
         return CUDA_SUCCESS;
     }
-    if (!living((struct vgpu_object *)ctx))
+    /* The runtime makes a primary context current before it retains it. */
+    struct vgpu_object *object = (struct vgpu_object *)ctx;
+    if (!vgpu_object_is(object, VGPU_TYPE_CONTEXT) ||
+        (!vgpu_wire(object) && !object->state->primary))
         return CUDA_ERROR_INVALID_CONTEXT;
-    thread->current = (struct vgpu_object *)ctx;
+    thread->current = object;
     return CUDA_SUCCESS;
 }
 

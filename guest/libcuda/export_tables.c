@@ -34,8 +34,8 @@ static CUresult refuse_slot(atomic_int *once, const char *table, int slot)
 
 #define TENS(M, t, d)                                                                              \
     M(t, d##0)                                                                                     \
-    M(t, d##1) M(t, d##2) M(t, d##3) M(t, d##4) M(t, d##5) M(t, d##6) M(t, d##7) M(t, d##8)        \
-        M(t, d##9)
+    M(t, d##1)                                                                                     \
+    M(t, d##2) M(t, d##3) M(t, d##4) M(t, d##5) M(t, d##6) M(t, d##7) M(t, d##8) M(t, d##9)
 #define SLOTS_1_2(M, t) M(t, 1) M(t, 2)
 #define SLOTS_1_6(M, t) SLOTS_1_2(M, t) M(t, 3) M(t, 4) M(t, 5) M(t, 6)
 #define SLOTS_1_9(M, t) SLOTS_1_6(M, t) M(t, 7) M(t, 8) M(t, 9)
@@ -46,8 +46,9 @@ static CUresult refuse_slot(atomic_int *once, const char *table, int slot)
     SLOTS_1_9(M, t) TENS(M, t, 1) M(t, 20) M(t, 21) M(t, 22) M(t, 23) M(t, 24) M(t, 25)
 #define SLOTS_1_92(M, t)                                                                           \
     SLOTS_1_9(M, t)                                                                                \
-    TENS(M, t, 1) TENS(M, t, 2) TENS(M, t, 3) TENS(M, t, 4) TENS(M, t, 5) TENS(M, t, 6)            \
-        TENS(M, t, 7) TENS(M, t, 8) M(t, 90) M(t, 91) M(t, 92)
+    TENS(M, t, 1)                                                                                  \
+    TENS(M, t, 2) TENS(M, t, 3) TENS(M, t, 4) TENS(M, t, 5) TENS(M, t, 6) TENS(M, t, 7)            \
+        TENS(M, t, 8) M(t, 90) M(t, 91) M(t, 92)
 
 /* A table of words, all slots refused until fill() puts the served ones in. */
 #define TABLE(name, words, SLOTS)                                                                  \

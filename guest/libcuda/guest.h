@@ -106,7 +106,8 @@ int vgpu_objects_init(void);
 struct vgpu_object *vgpu_object_new(enum vgpu_handle_type type, struct vgpu_object *context);
 /* Gives the object and its wire handle back, with everything it owns in this process. */
 void vgpu_object_free(struct vgpu_object *object);
-/* As vgpu_object_free(), but the place is never used again: the host still knows its wire handle. */
+/* As vgpu_object_free(), but the place is never used again: the host still knows its wire handle.
+ */
 void vgpu_object_retire(struct vgpu_object *object);
 /* Gives a living object a new wire handle (a primary context that is made again). */
 void vgpu_object_renew(struct vgpu_object *object);
@@ -147,8 +148,8 @@ struct vgpu_device {
 struct vgpu_process {
     _Atomic(struct vgpu_client *) client; /* what operations travel on */
     _Atomic(struct vgpu_client *) ready;  /* the same, once cuInit has succeeded; else NULL */
-    _Atomic uint32_t fault;               /* CUresult that ended all GPU work of this process, or 0 */
-    _Atomic bool ended;                   /* the library is being unloaded */
+    _Atomic uint32_t fault; /* CUresult that ended all GPU work of this process, or 0 */
+    _Atomic bool ended;     /* the library is being unloaded */
     int driver_version;
     int device_count;
     uint64_t window, window_bytes; /* where device memory is */
@@ -203,7 +204,8 @@ static inline CUresult vgpu_ready(void)
     return vgpu_unusable();
 }
 
-/* As vgpu_ready(), for work on the GPU: after an illegal access and the like CUDA refuses all of it. */
+/* As vgpu_ready(), for work on the GPU: after an illegal access and the like CUDA refuses all of
+ * it. */
 static inline CUresult vgpu_able(void)
 {
     CUresult result = vgpu_ready();

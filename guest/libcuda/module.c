@@ -626,8 +626,9 @@ CUresult cuLibraryUnload(CUlibrary lib)
     object->module.functions = NULL;
     pthread_mutex_unlock(&list_lock);
     /*
-     * Kernels, and modules of this library with functions of their own. The host forgets a library's
-     * kernels with it, but not what was made of its modules: those handles stay taken there.
+     * Kernels, and modules of this library with functions of their own. The host forgets a
+     * library's kernels with it, but not what was made of its modules: those handles stay taken
+     * there.
      */
     for (struct vgpu_object *o = owned, *next; o; o = next) {
         next = o->sibling;
