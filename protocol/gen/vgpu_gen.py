@@ -453,7 +453,10 @@ def host_source(ops, drivers):
             else:
                 raise ApiError(f"{o.where}: '{a}' in host line of {o.name} is no field")
         for f in o.ins:
-            if f.mode == "del":
+            if f.mode == "del" and o.klass == "deferred":
+                # The guest has forgotten the handle already and may choose it again.
+                post.append(f"    worker_remove(worker, {HANDLES[f.kind][0]}, args.{f.name}_handle);\n")
+            elif f.mode == "del":
                 post.append(f"    if (made == CUDA_SUCCESS)\n        worker_remove(worker, {HANDLES[f.kind][0]}, args.{f.name}_handle);\n")
         out += pre
         if not drivers[call]:
