@@ -177,8 +177,8 @@ static int write_configuration(const struct options *o)
     local = json_pack("{s:I, s:s, s:i, s:s, s:s}", "uid", (json_int_t)geteuid(), "name", "run",
                       "vm_id", (int)o->vm_id, "pool", o->pool, "priority", o->priority);
     /* Workers run as the program would: whoever may run it may do what they can do. */
-    root = json_pack("{s:i, s:s, s:i, s:[o]}", "worker_uid_base", 0, "cgroup", "off",
-                     "stop_grace_ms", 1000, "local", local);
+    root = json_pack("{s:b, s:i, s:s, s:i, s:[o]}", "measure_gpu_time", o->stats, "worker_uid_base",
+                     0, "cgroup", "off", "stop_grace_ms", 1000, "local", local);
     if (!root)
         return -1;
     result = json_dump_file(root, in_directory("mediatord.conf"), 0);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -202,6 +203,8 @@ int main(int argc, char **argv)
         fail(&worker, VGPU_REASON_NO_WORKER, 0, text);
     vgpu_host_state(&worker.host, VGPU_HOST_READY, 0);
 
+    /* Rests between looks at the GPU are short: the kernel's usual 50 us of slack would double them. */
+    prctl(PR_SET_TIMERSLACK, 1000ul);
     worker_serve(&worker);
 
     /* The daemon first: once the guest knows, it may take the whole channel away. */
