@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "protocol/vgpu_regs.h"
+#include "vgpu_ops.h"
 #include "vgpu_rpc.h"
 
 CUresult vgpu_transport_result(int error)
@@ -76,6 +76,8 @@ const void *vgpu_rpc_wait(struct vgpu_rpc *rpc, uint32_t fixed_bytes)
     if (unlikely(rpc->result != CUDA_SUCCESS)) {
         /* Remembered, because asynchronous calls have no answer to bring it in. */
         uint32_t none = 0;
+        if (rpc->result != CUDA_ERROR_NOT_READY)
+            vgpu_say(VGPU_LOG_DEBUG, "%s: %s", vgpu_op_name(rpc->op), vgpu_error_name(rpc->result));
         if (fatal(rpc->result))
             atomic_compare_exchange_strong(&vgpu.fault, &none, rpc->result);
         return NULL;

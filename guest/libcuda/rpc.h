@@ -19,7 +19,7 @@ struct vgpu_rpc {
     CUresult result;
     uint32_t reply_bytes; /* of the payload */
     int slot;
-    bool waited;
+    uint16_t op;
     uint64_t position;
     struct vgpu_client *client;
 };
@@ -37,7 +37,7 @@ static inline void *vgpu_rpc_begin(struct vgpu_rpc *rpc, uint16_t op, uint32_t s
     rpc->client = client;
     rpc->reply_bytes = 0;
     rpc->slot = -1;
-    rpc->waited = false;
+    rpc->op = op;
     if (unlikely(!client)) {
         rpc->result = vgpu_unusable();
         return NULL;
