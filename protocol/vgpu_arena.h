@@ -152,6 +152,9 @@ enum vgpu_handle_type {
     VGPU_TYPE_STREAM,
     VGPU_TYPE_EVENT,
     VGPU_TYPE_BLOB,
+    VGPU_TYPE_GRAPH,
+    VGPU_TYPE_GRAPH_EXEC,
+    VGPU_TYPE_GRAPH_NODE, /* the guest library's own: on the wire a node is its index in its graph */
 };
 
 #define VGPU_STREAM_DEFAULT 0u /* the legacy default stream; names no object */
@@ -162,6 +165,17 @@ struct vgpu_jit_option {
     uint32_t reserved;
     uint64_t value;
 };
+
+/* An edge of a graph, or a dependency of a new node (to: 0). Nodes are named by index. */
+struct vgpu_graph_edge {
+    uint32_t from, to;
+    uint8_t data[8]; /* CUgraphEdgeData; zero: an ordinary edge */
+};
+struct vgpu_graph_node {
+    uint32_t node;
+    uint32_t type; /* CUgraphNodeType */
+};
+#define VGPU_NODE_NONE 0xffffffffu
 
 /* Tail of Launch and the cluster occupancy calls. */
 struct vgpu_launch_attribute {

@@ -121,6 +121,9 @@ CUresult worker_do_CopyInline(struct vgpu_worker *worker, const struct worker_ar
         return CUDA_SUCCESS;
     /* The private copy of the record is pageable, so the driver has taken the bytes on return. */
     worker->moved = args->bytes;
+    if (worker->captures && worker_capturing(worker, args->stream))
+        return worker_capture_inline(worker, args->destination, args->data, args->bytes,
+                                     args->stream);
     struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
     CUresult result = worker->driver->cuMemcpyHtoDAsync_v2(args->destination, args->data,
                                                            args->bytes, args->stream);
@@ -213,11 +216,10 @@ static bool extent(uint64_t pitch, uint64_t rows, uint64_t width, uint64_t heigh
     return true;
 }
 
-static CUresult copy_3d(struct vgpu_worker *worker, uint64_t destination, uint64_t source,
-                        uint64_t destination_pitch, uint64_t source_pitch,
-                        uint64_t destination_rows, uint64_t source_rows, uint64_t width,
-                        uint64_t height, uint64_t depth, uint32_t stream_handle, CUstream stream,
-                        uint32_t release)
+CUresult worker_copy_box(struct vgpu_worker *worker, uint64_t destination, uint64_t source,
+                         uint64_t destination_pitch, uint64_t source_pitch,
+                         uint64_t destination_rows, uint64_t source_rows, uint64_t width,
+                         uint64_t height, uint64_t depth, CUDA_MEMCPY3D *box)
 {
     uint64_t destination_bytes, source_bytes;
 
@@ -226,8 +228,7 @@ static CUresult copy_3d(struct vgpu_worker *worker, uint64_t destination, uint64
         !worker_in_memory(worker, destination, destination_bytes) ||
         !worker_in_memory(worker, source, source_bytes))
         return CUDA_ERROR_INVALID_VALUE;
-
-    CUDA_MEMCPY3D all = {
+    *box = (CUDA_MEMCPY3D){
         .srcDevice = source,
         .srcHost = (void *)(uintptr_t)source,
         .srcMemoryType = worker_in_heap(worker, source, source_bytes) ? CU_MEMORYTYPE_HOST
@@ -245,6 +246,22 @@ static CUresult copy_3d(struct vgpu_worker *worker, uint64_t destination, uint64
         .Height = height,
         .Depth = depth,
     };
+    return CUDA_SUCCESS;
+}
+
+static CUresult copy_3d(struct vgpu_worker *worker, uint64_t destination, uint64_t source,
+                        uint64_t destination_pitch, uint64_t source_pitch,
+                        uint64_t destination_rows, uint64_t source_rows, uint64_t width,
+                        uint64_t height, uint64_t depth, uint32_t stream_handle, CUstream stream,
+                        uint32_t release)
+{
+    CUDA_MEMCPY3D all;
+    CUresult result =
+        worker_copy_box(worker, destination, source, destination_pitch, source_pitch,
+                        destination_rows, source_rows, width, height, depth, &all);
+
+    if (result != CUDA_SUCCESS)
+        return result;
     CUDA_MEMCPY2D flat = {
         .srcDevice = all.srcDevice,
         .srcHost = all.srcHost,
@@ -259,8 +276,8 @@ static CUresult copy_3d(struct vgpu_worker *worker, uint64_t destination, uint64
     };
     worker->moved = width * height * depth;
     struct timed_entry *work = worker_work_begin(worker, stream, release);
-    CUresult result = depth == 1 ? worker->driver->cuMemcpy2DAsync_v2(&flat, stream)
-                                 : worker->driver->cuMemcpy3DAsync_v2(&all, stream);
+    result = depth == 1 ? worker->driver->cuMemcpy2DAsync_v2(&flat, stream)
+                        : worker->driver->cuMemcpy3DAsync_v2(&all, stream);
     return worker_work_end(worker, work, stream_handle, stream, result);
 }
 
@@ -287,24 +304,35 @@ CUresult worker_do_Copy3DWait(struct vgpu_worker *worker, const struct worker_ar
                              0, 0);
 }
 
+CUresult worker_fill_area(struct vgpu_worker *worker, uint64_t destination, uint64_t pitch,
+                          uint64_t width, uint64_t height, uint32_t element, uint64_t *bytes)
+{
+    uint64_t row, span;
+
+    if (element != 1 && element != 2 && element != 4)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (__builtin_mul_overflow(width, element, &row) ||
+        !extent(pitch, 1, row, height, 1, &span) || !worker_in_memory(worker, destination, span))
+        return CUDA_ERROR_INVALID_VALUE;
+    *bytes = row * height;
+    return CUDA_SUCCESS;
+}
+
 CUresult worker_do_Memset(struct vgpu_worker *worker, const struct worker_args_Memset *args,
                           struct vgpu_answer *answer)
 {
     const struct vgpu_driver *driver = worker->driver;
-    uint64_t row, bytes;
-    CUresult result;
+    uint64_t bytes;
 
     NEED_CONTEXT(worker);
-    if (args->element != 1 && args->element != 2 && args->element != 4)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!args->width || !args->height)
+    if (args->element && (!args->width || !args->height))
         return CUDA_SUCCESS;
-    if (__builtin_mul_overflow(args->width, args->element, &row) ||
-        !extent(args->pitch, 1, row, args->height, 1, &bytes) ||
-        !worker_in_memory(worker, args->destination, bytes))
-        return CUDA_ERROR_INVALID_VALUE;
+    CUresult result = worker_fill_area(worker, args->destination, args->pitch, args->width,
+                                       args->height, args->element, &bytes);
+    if (result != CUDA_SUCCESS)
+        return result;
 
-    worker->moved = row * args->height;
+    worker->moved = bytes;
     struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
     if (args->height == 1) {
         if (args->element == 1)

@@ -100,6 +100,7 @@ void worker_insert(struct vgpu_worker *worker, enum vgpu_handle_type type, uint3
                   type == VGPU_TYPE_CONTEXT;
     slot->context = shared ? NULL : worker->current;
     slot->dirty = false;
+    slot->capture = slot->capture_graph = 0;
     if (index >= worker->objects_used)
         worker->objects_used = index + 1;
 }
@@ -108,14 +109,19 @@ static void clear_slot(struct vgpu_worker *worker, struct worker_object *slot)
 {
     if (slot->type == VGPU_TYPE_FUNCTION || slot->type == VGPU_TYPE_KERNEL)
         free(slot->object);
-    if (slot->type == VGPU_TYPE_STREAM)
+    if (slot->type == VGPU_TYPE_STREAM) {
         worker_forget_stream(worker, slot->handle);
+        if (slot->capture_graph)
+            worker_capture_drop(worker, slot);
+    }
     if (slot->type == VGPU_TYPE_BLOB) {
         struct vgpu_blob *blob = slot->object;
         worker->blob_bytes -= blob->mapped;
         munmap(blob->data, blob->mapped);
         free(blob);
     }
+    if (slot->type == VGPU_TYPE_GRAPH)
+        worker_graph_forget(slot->object);
     *slot = (struct worker_object){0};
 }
 

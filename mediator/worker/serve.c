@@ -80,6 +80,7 @@ static bool wants_gate(uint16_t opcode)
     case VGPU_OP_Copy3D:
     case VGPU_OP_Copy3DWait:
     case VGPU_OP_Memset:
+    case VGPU_OP_GraphLaunch:
         return true;
     default:
         return false;

@@ -8,6 +8,8 @@ CUresult worker_do_CtxSynchronize(struct vgpu_worker *worker,
 {
     if (!worker->current)
         return CUDA_ERROR_INVALID_CONTEXT;
+    if (worker->captures)
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     return worker_wait_later(worker, WAIT_CONTEXT, 0, NULL, NULL, 0, NULL, 0, 0);
 }
 
@@ -36,5 +38,8 @@ CUresult worker_do_EventRecord(struct vgpu_worker *worker, const struct worker_a
             return CUDA_ERROR_NOT_SUPPORTED;
         return worker->driver->cuEventRecordWithFlags(args->event, args->stream, args->flags);
     }
-    return worker->driver->cuEventRecord(args->event, args->stream);
+    CUresult result = worker->driver->cuEventRecord(args->event, args->stream);
+    if (result == CUDA_SUCCESS)
+        worker_capture_event(worker, args->event_handle, args->stream_handle);
+    return result;
 }

@@ -65,6 +65,9 @@ int worker_waits_init(struct vgpu_worker *worker)
     return 0;
 }
 
+static struct pooled_event *event_get(struct vgpu_worker *worker, bool timing);
+static void event_put(struct worker_context *context, struct pooled_event *pooled, bool timing);
+
 /* ---- dirty streams ---- */
 
 void worker_mark_dirty(struct vgpu_worker *worker, uint32_t stream_handle, CUstream stream)
@@ -89,7 +92,7 @@ void worker_mark_dirty(struct vgpu_worker *worker, uint32_t stream_handle, CUstr
         worker->dirty_room *= 2;
     }
     worker->dirty[worker->dirty_count++] =
-        (struct dirty_stream){worker->current, stream_handle, stream};
+        (struct dirty_stream){worker->current, stream_handle, stream, NULL};
 }
 
 static void drop_dirty(struct vgpu_worker *worker, uint32_t index)
@@ -101,6 +104,7 @@ static void drop_dirty(struct vgpu_worker *worker, uint32_t index)
         if (object)
             object->dirty = false;
     }
+    event_put(entry->context, entry->mark, false);
     *entry = worker->dirty[--worker->dirty_count];
 }
 
@@ -111,6 +115,29 @@ void worker_forget_stream(struct vgpu_worker *worker, uint32_t handle)
             drop_dirty(worker, i);
             return;
         }
+    }
+}
+
+void worker_mark_stream(struct vgpu_worker *worker, uint32_t handle)
+{
+    for (uint32_t i = 0; i < worker->dirty_count; i++) {
+        struct dirty_stream *entry = &worker->dirty[i];
+        if (entry->handle != handle || entry->context != worker->current || entry->mark)
+            continue;
+        entry->mark = event_get(worker, false);
+        if (entry->mark &&
+            worker->driver->cuEventRecord(entry->mark->event, entry->stream) != CUDA_SUCCESS) {
+            event_put(entry->context, entry->mark, false);
+            entry->mark = NULL;
+        }
+    }
+}
+
+void worker_unmark_streams(struct vgpu_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->dirty_count; i++) {
+        event_put(worker->dirty[i].context, worker->dirty[i].mark, false);
+        worker->dirty[i].mark = NULL;
     }
 }
 
@@ -127,7 +154,8 @@ static CUresult poll_context(struct vgpu_worker *worker, struct worker_context *
         }
         if (worker_context_use(worker, entry->context) != CUDA_SUCCESS)
             return CUDA_ERROR_INVALID_CONTEXT;
-        CUresult result = worker->driver->cuStreamQuery(entry->stream);
+        CUresult result = entry->mark ? worker->driver->cuEventQuery(entry->mark->event)
+                                      : worker->driver->cuStreamQuery(entry->stream);
         if (result == CUDA_ERROR_NOT_READY)
             return result;
         drop_dirty(worker, i);
@@ -136,7 +164,7 @@ static CUresult poll_context(struct vgpu_worker *worker, struct worker_context *
         any = true;
     }
     /* Nothing was in flight: the driver may still know of an error. */
-    if (!any && context && worker_context_use(worker, context) == CUDA_SUCCESS)
+    if (!any && context && !worker->captures && worker_context_use(worker, context) == CUDA_SUCCESS)
         return worker->driver->cuCtxSynchronize();
     return CUDA_SUCCESS;
 }
@@ -217,6 +245,12 @@ struct timed_entry *worker_work_begin(struct vgpu_worker *worker, CUstream strea
 
     if (!measure && !release)
         return NULL;
+    if (worker->captures && worker_capturing(worker, stream)) {
+        /* No correct guest has a captured copy use a stage, which is gone when the graph runs. */
+        if (release)
+            vgpu_host_release(&worker->host, release - 1);
+        return NULL;
+    }
     while (TAILQ_EMPTY(&worker->free_timed)) {
         if (!poll_timed(worker))
             sched_yield();
@@ -241,7 +275,7 @@ struct timed_entry *worker_work_begin(struct vgpu_worker *worker, CUstream strea
 CUresult worker_work_end(struct vgpu_worker *worker, struct timed_entry *entry,
                          uint32_t stream_handle, CUstream stream, CUresult result)
 {
-    if (result == CUDA_SUCCESS)
+    if (result == CUDA_SUCCESS && !(worker->captures && worker_capturing(worker, stream)))
         worker_mark_dirty(worker, stream_handle, stream);
     if (!entry)
         return result;
@@ -287,7 +321,7 @@ static CUresult wait_state(struct vgpu_worker *worker, struct wait_entry *wait)
 /* The driver hands out what kernels printed only in its own synchronising calls. */
 static void flush_prints(struct vgpu_worker *worker, const struct wait_entry *wait)
 {
-    if (!worker->prints || worker_context_use(worker, wait->context) != CUDA_SUCCESS)
+    if (!worker->prints || worker->captures || worker_context_use(worker, wait->context) != CUDA_SUCCESS)
         return;
     if (wait->kind == WAIT_EVENT)
         worker->driver->cuEventSynchronize(wait->event);

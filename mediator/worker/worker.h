@@ -57,6 +57,8 @@ struct worker_object {
     void *object;    /* the driver's handle, or ours for CONTEXT, FUNCTION, KERNEL, BLOB */
     struct worker_context *context;
     bool dirty; /* STREAM: has work that is not known to be finished */
+    uint32_t capture; /* STREAM: number of the capture it is part of; EVENT: it was recorded in */
+    uint32_t capture_graph; /* STREAM where a capture began: handle of its graph */
 };
 
 struct vgpu_blob {
@@ -73,10 +75,12 @@ struct dirty_stream {
     struct worker_context *context;
     uint32_t handle; /* 0: the context's default stream */
     CUstream stream;
+    struct pooled_event *mark; /* not NULL: stands for the stream, which may not be asked now */
 };
 
 struct wait_entry;
 struct timed_entry;
+struct pooled_event;
 
 struct vgpu_worker {
     const struct vgpu_driver *driver;
@@ -109,6 +113,8 @@ struct vgpu_worker {
     TAILQ_HEAD(wait_list, wait_entry) waits, free_waits;
     TAILQ_HEAD(timed_list, timed_entry) timed, free_timed;
     uint32_t timed_count;
+
+    uint32_t captures, last_capture; /* going on; number of the newest */
 
     /* The record being executed. */
     const struct vgpu_record *record;
@@ -201,6 +207,37 @@ bool worker_poll(struct vgpu_worker *worker);
 bool worker_in_flight(const struct vgpu_worker *worker);
 /* A context is about to be destroyed: answers its waits, drops its measurements. */
 void worker_waits_purge(struct vgpu_worker *worker, struct worker_context *context);
+
+/*
+ * A stream is about to take part in a capture (handle 0: a default stream, which a capture of a
+ * blocking stream makes unusable): an event stands for what it has in flight, until capture_end.
+ */
+void worker_mark_stream(struct vgpu_worker *worker, uint32_t handle);
+void worker_unmark_streams(struct vgpu_worker *worker);
+
+/* ---- graph.c: capture and graphs ---- */
+/* Is the stream being captured? Work on it becomes a node: no events of ours, nothing to wait for. */
+bool worker_capturing(struct vgpu_worker *worker, CUstream stream);
+/* An inline copy into a graph, which keeps the bytes from then on. */
+CUresult worker_capture_inline(struct vgpu_worker *worker, CUdeviceptr destination, const void *data,
+                               size_t bytes, CUstream stream);
+/* A stream where a capture began is being destroyed: the driver drops the capture. */
+void worker_capture_drop(struct vgpu_worker *worker, struct worker_object *stream);
+/* After an event was recorded. */
+void worker_capture_event(struct vgpu_worker *worker, uint32_t event, uint32_t stream);
+/* The driver's box for a copy of checked addresses (memory.c); CUDA_ERROR_INVALID_VALUE: they are not. */
+CUresult worker_copy_box(struct vgpu_worker *worker, uint64_t destination, uint64_t source,
+                         uint64_t destination_pitch, uint64_t source_pitch,
+                         uint64_t destination_rows, uint64_t source_rows, uint64_t width,
+                         uint64_t height, uint64_t depth, CUDA_MEMCPY3D *box);
+/* Whether a fill stays inside memory, and how many bytes it writes. */
+CUresult worker_fill_area(struct vgpu_worker *worker, uint64_t destination, uint64_t pitch,
+                          uint64_t width, uint64_t height, uint32_t element, uint64_t *bytes);
+/* Learns the size of a function's parameters (module.c); bytes must be enough for them. */
+CUresult worker_params_fit(struct vgpu_worker *worker, struct worker_function *function,
+                           CUfunction driver_function, size_t bytes);
+/* Frees what the worker keeps of a graph; the driver's graph is not touched. */
+void worker_graph_forget(struct worker_graph *graph);
 
 /* ---- output.c: what kernels print ---- */
 /* Has the driver's standard output caught. Before any thread is started. 0 or -1. */
