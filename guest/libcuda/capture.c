@@ -114,10 +114,9 @@ CUresult vgpu_capture_check_slow(void)
         return CUDA_SUCCESS;
     pthread_mutex_lock(&lock);
     for (struct capture *c = captures; c; c = c->next) {
-        bool forbids = c->thread == self
-                           ? c->mode != CU_STREAM_CAPTURE_MODE_RELAXED
-                           : c->mode == CU_STREAM_CAPTURE_MODE_GLOBAL &&
-                                 self->capture_mode == CU_STREAM_CAPTURE_MODE_GLOBAL;
+        bool forbids = c->thread == self ? c->mode != CU_STREAM_CAPTURE_MODE_RELAXED
+                                         : c->mode == CU_STREAM_CAPTURE_MODE_GLOBAL &&
+                                               self->capture_mode == CU_STREAM_CAPTURE_MODE_GLOBAL;
         if (forbids) {
             c->invalid = true;
             result = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
@@ -151,8 +150,7 @@ static CUresult begin(CUstream stream, CUstreamCaptureMode mode)
     struct vgpu_thread *thread = vgpu_thread();
     struct vgpu_object *current = thread->current;
     thread->current = context;
-    result =
-        vgpu_rpc_StreamBeginCapture(vgpu_wire(object), vgpu_wire(graph), &capture->id);
+    result = vgpu_rpc_StreamBeginCapture(vgpu_wire(object), vgpu_wire(graph), &capture->id);
     thread->current = current;
     if (result != CUDA_SUCCESS) {
         vgpu_graph_free(graph);

@@ -489,9 +489,8 @@ static CUresult box_of(const CUDA_MEMCPY3D *c, struct box *b)
         return CUDA_SUCCESS;
     if (b->height > UINT64_MAX / b->depth)
         return CUDA_ERROR_INVALID_VALUE;
-    CUresult result =
-        box_end(&b->to, c->dstMemoryType, (uint64_t)c->dstHost, c->dstDevice, c->dstPitch,
-                c->dstHeight, c->dstXInBytes, c->dstY, c->dstZ, b);
+    CUresult result = box_end(&b->to, c->dstMemoryType, (uint64_t)c->dstHost, c->dstDevice,
+                              c->dstPitch, c->dstHeight, c->dstXInBytes, c->dstY, c->dstZ, b);
     if (result == CUDA_SUCCESS)
         result = box_end(&b->from, c->srcMemoryType, (uint64_t)c->srcHost, c->srcDevice,
                          c->srcPitch, c->srcHeight, c->srcXInBytes, c->srcY, c->srcZ, b);

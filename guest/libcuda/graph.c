@@ -475,8 +475,7 @@ static CUresult target_exec(struct target *t, CUgraphExec exec, CUgraphNode node
         return result;
     if (!e || !n)
         return CUDA_ERROR_INVALID_VALUE;
-    *t = (struct target){
-        .graph = n->node.graph, .exec = vgpu_wire(e), .number = n->node.number};
+    *t = (struct target){.graph = n->node.graph, .exec = vgpu_wire(e), .number = n->node.number};
     return CUDA_SUCCESS;
 }
 
@@ -556,10 +555,9 @@ static CUresult kernel_node(struct target *t, const CUDA_KERNEL_NODE_PARAMS_v2 *
     if (result == CUDA_SUCCESS) {
         const uint32_t grid[3] = {p->gridDimX, p->gridDimY, p->gridDimZ};
         const uint32_t block[3] = {p->blockDimX, p->blockDimY, p->blockDimZ};
-        result = vgpu_rpc_GraphKernelNode(vgpu_wire(t->graph), t->exec, t->number,
-                                          vgpu_wire(function), grid, block, p->sharedMemBytes,
-                                          t->edge_count, arguments, edge_bytes + info->param_bytes,
-                                          &made);
+        result = vgpu_rpc_GraphKernelNode(
+            vgpu_wire(t->graph), t->exec, t->number, vgpu_wire(function), grid, block,
+            p->sharedMemBytes, t->edge_count, arguments, edge_bytes + info->param_bytes, &made);
     }
     thread->current = current;
     free(arguments);
@@ -640,10 +638,10 @@ static CUresult copy_node(struct target *t, const CUDA_MEMCPY3D *p, CUcontext ct
         struct vgpu_thread *thread = vgpu_thread();
         struct vgpu_object *current = thread->current;
         thread->current = context;
-        result = vgpu_rpc_GraphCopyNode(
-            vgpu_wire(t->graph), t->exec, t->number, b.to, b.from, b.to_pitch, b.from_pitch,
-            b.to_rows, b.from_rows, b.width, b.height, b.depth, t->edges,
-            t->edge_count * (uint32_t)sizeof(*t->edges), &made);
+        result = vgpu_rpc_GraphCopyNode(vgpu_wire(t->graph), t->exec, t->number, b.to, b.from,
+                                        b.to_pitch, b.from_pitch, b.to_rows, b.from_rows, b.width,
+                                        b.height, b.depth, t->edges,
+                                        t->edge_count * (uint32_t)sizeof(*t->edges), &made);
         thread->current = current;
     }
     return target_done(t, result, made, CU_GRAPH_NODE_TYPE_MEMCPY, out);
@@ -744,9 +742,9 @@ static CUresult child_node(struct target *t, CUgraph child, CUgraphNode *out)
     uint32_t made = VGPU_NODE_NONE;
     CUresult result = CUDA_ERROR_INVALID_VALUE;
     if (object)
-        result = vgpu_rpc_GraphChildNode(vgpu_wire(t->graph), t->exec, t->number, vgpu_wire(object),
-                                         t->edges, t->edge_count * (uint32_t)sizeof(*t->edges),
-                                         &made);
+        result =
+            vgpu_rpc_GraphChildNode(vgpu_wire(t->graph), t->exec, t->number, vgpu_wire(object),
+                                    t->edges, t->edge_count * (uint32_t)sizeof(*t->edges), &made);
     return target_done(t, result, made, CU_GRAPH_NODE_TYPE_GRAPH, out);
 }
 
@@ -782,9 +780,8 @@ static CUresult event_node(struct target *t, CUevent event, bool wait, CUgraphNo
                                          wait, t->edges,
                                          t->edge_count * (uint32_t)sizeof(*t->edges), &made);
     }
-    return target_done(
-        t, result, made,
-        wait ? CU_GRAPH_NODE_TYPE_WAIT_EVENT : CU_GRAPH_NODE_TYPE_EVENT_RECORD, out);
+    return target_done(t, result, made,
+                       wait ? CU_GRAPH_NODE_TYPE_WAIT_EVENT : CU_GRAPH_NODE_TYPE_EVENT_RECORD, out);
 }
 
 CUresult cuGraphAddEventRecordNode(CUgraphNode *node, CUgraph graph,
@@ -953,8 +950,8 @@ static CUresult instantiate_old(CUgraphExec *exec, CUgraph graph, CUgraphNode *e
     if (log && log_bytes)
         log[0] = '\0';
     if (error_node)
-        *error_node = result == CUDA_SUCCESS || !graph_of(graph) ? NULL
-                                                                 : shown(graph_of(graph), node);
+        *error_node =
+            result == CUDA_SUCCESS || !graph_of(graph) ? NULL : shown(graph_of(graph), node);
     return result;
 }
 
@@ -979,9 +976,8 @@ static CUresult instantiate_params(CUgraphExec *exec, CUgraph graph,
     CUstream stream = own_stream ? VGPU_PTSZ(params->hUploadStream) : params->hUploadStream;
     CUresult result = instantiate(exec, graph, params->flags, stream, &failure, &node);
     params->result_out = (CUgraphInstantiateResult)failure;
-    params->hErrNode_out = result == CUDA_SUCCESS || !graph_of(graph)
-                               ? NULL
-                               : shown(graph_of(graph), node);
+    params->hErrNode_out =
+        result == CUDA_SUCCESS || !graph_of(graph) ? NULL : shown(graph_of(graph), node);
     return result;
 }
 
