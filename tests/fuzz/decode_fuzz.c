@@ -43,7 +43,7 @@ static void execute(uint16_t opcode, const void *body, size_t bytes, uint32_t co
     memcpy(record + 1, body, bytes);
     worker_execute_record(&worker, record);
     for (int i = 0; i < 100 && worker_in_flight(&worker); i++)
-        worker_poll(&worker);
+        worker_poll(&worker, true);
     worker.violation = NULL;
 }
 
