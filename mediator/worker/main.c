@@ -187,9 +187,9 @@ int main(int argc, char **argv)
     vgpu_log_set_context("worker", text);
 
     /* The driver library must not settle where the guest's arena will be. */
-    void *reserved = mmap((void *)VGPU_ARENA_ADDRESS_MIN,
-                          VGPU_ARENA_ADDRESS_MAX - VGPU_ARENA_ADDRESS_MIN, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    void *reserved =
+        mmap((void *)VGPU_ARENA_ADDRESS_MIN, VGPU_ARENA_ADDRESS_MAX - VGPU_ARENA_ADDRESS_MIN,
+             PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (reserved == MAP_FAILED)
         reserved = NULL;
 
