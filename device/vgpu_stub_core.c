@@ -158,6 +158,7 @@ static void link_forget(struct vgpu_stub_core *core)
         struct vgpu_stub_channel *channel = &core->channels[i];
 
         channel->draining = false;
+        channel->held = false;
         if (channel->state == VGPU_CH_OPENING || channel->state == VGPU_CH_OPEN) {
             set_state(core, i, VGPU_CH_DEAD, VGPU_REASON_LINK_LOST);
             changed = true;
@@ -282,6 +283,7 @@ static void submit_open(struct vgpu_stub_core *core, unsigned int index)
     if (core->memory_stale && !send_memory(core)) {
         return;
     }
+    channel->held = true;
     link_send(core, &message, VGPU_MSG_CHANNEL_OPEN, sizeof(message), fds, 2);
 }
 
@@ -322,23 +324,16 @@ static void command_close(struct vgpu_stub_core *core, unsigned int index)
 {
     struct vgpu_stub_channel *channel = &core->channels[index];
 
-    switch (channel->state) {
-    case VGPU_CH_OPENING:
-    case VGPU_CH_OPEN:
-        if (channel->draining) { /* the mediator has not heard of it */
-            set_state(core, index, VGPU_CH_FREE, VGPU_REASON_NONE);
-            return;
-        }
-        set_state(core, index, VGPU_CH_CLOSING, VGPU_REASON_NONE);
-        send_close(core, index);
-        return;
-    case VGPU_CH_DEAD:
-        set_state(core, index, VGPU_CH_FREE, VGPU_REASON_NONE);
-        return;
-    default:
+    if (channel->state == VGPU_CH_FREE || channel->state == VGPU_CH_CLOSING) {
         guest_error(core, "CLOSE of channel %u in state %u", index, channel->state);
         return;
     }
+    if (!channel->held) { /* the mediator never heard of it, or has let go */
+        set_state(core, index, VGPU_CH_FREE, VGPU_REASON_NONE);
+        return;
+    }
+    set_state(core, index, VGPU_CH_CLOSING, VGPU_REASON_NONE);
+    send_close(core, index);
 }
 
 static uint32_t channel_status_half(const struct vgpu_stub_core *core, bool high)
@@ -561,7 +556,7 @@ static void receive_drained(struct vgpu_stub_core *core, unsigned int index, uin
 {
     struct vgpu_stub_channel *channel = &core->channels[index];
 
-    if (state == VGPU_CH_OPEN) {
+    if (state != VGPU_CH_FREE) {
         return; /* crossed our CHANNEL_CLOSE */
     }
     channel->draining = false;
@@ -615,17 +610,22 @@ static void receive_channel_state(struct vgpu_stub_core *core,
         raise_control(core);
         return;
     case VGPU_CH_CLOSING:
-        /* OPEN crossed our CHANNEL_CLOSE; after DEAD the mediator has nothing left to unmap. */
-        if (message->state != VGPU_CH_OPEN) {
+        /* OPEN and DEAD crossed our CHANNEL_CLOSE; only FREE says that nothing is mapped any more.
+         */
+        if (message->state == VGPU_CH_FREE) {
+            channel->held = false;
             set_state(core, index, VGPU_CH_FREE, VGPU_REASON_NONE);
             raise_control(core);
         }
         return;
-    default:
-        if (message->state != VGPU_CH_OPEN) {
-            return; /* the second of DEAD and FREE, which both end a serial */
+    default: /* DEAD or FREE */
+        if (message->state == VGPU_CH_OPEN) {
+            break;
         }
-        break;
+        if (message->state == VGPU_CH_FREE) {
+            channel->held = false;
+        }
+        return;
     }
     link_fail(core, "channel %u told state %u while in state %u", index, message->state,
               channel->state);
@@ -753,9 +753,10 @@ void vgpu_stub_reset(struct vgpu_stub_core *core)
     core->irq_enable = 0; /* first, so that nothing below raises a vector */
     for (i = 0; i < VGPU_CHANNELS; i++) {
         struct vgpu_stub_channel *channel = &core->channels[i];
-        bool told = channel->has_eventfds; /* the mediator has an OPEN of this serial */
+        bool tell = channel->held && channel->state != VGPU_CH_CLOSING; /* which has been told */
 
-        if (channel->state == VGPU_CH_CLOSING || told) {
+        if (channel->held) {
+            channel->held = false;
             channel->draining = true;
             channel->drain_serial = channel->serial;
         }
@@ -763,7 +764,7 @@ void vgpu_stub_reset(struct vgpu_stub_core *core)
         channel->table = 0;
         channel->runs = 0;
         channel->pages = 0;
-        if (told) {
+        if (tell) {
             send_close(core,
                        i); /* should the link go over it, the other channels are freed above */
         }

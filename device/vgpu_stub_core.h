@@ -112,6 +112,8 @@ struct vgpu_stub_channel {
     uint8_t state;  /* VGPU_CH_* */
     uint8_t reason; /* VGPU_REASON_* */
     bool has_eventfds;
+    bool held; /* the mediator was asked with serial and has not said FREE: it may have pages mapped
+                */
     /*
      * A device reset frees the channel for the guest at once, but the mediator still has to let go.
      * Until it has answered for drain_serial an OPEN is held back.

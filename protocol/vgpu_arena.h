@@ -95,6 +95,8 @@ struct vgpu_arena_shared {
     /* First error of a deferred call since the last synchronising call took it (exchange with 0). */
     _Alignas(64) _Atomic uint32_t deferred_error; /* CUresult */
     _Atomic uint32_t deferred_opcode;
+    /* 1: kernels have printed text, to be fetched with PrintRead; exchanged with 0 before that. */
+    _Atomic uint32_t print_pending;
     /* Release words: deferred records may name one; the worker sets it to 1 when the heap range the
      * record used may be reused, and wakes sleepers when release_wanted is odd. */
     _Alignas(64) _Atomic uint32_t release_wanted; /* odd: a thread sleeps for a release; futex word */

@@ -10,8 +10,9 @@
  * message's first byte. A message that is too long, of unknown type, out of order or with the wrong
  * number of descriptors ends the connection with a logged reason.
  *
- * Order: client HELLO, MEMORY; daemon WELCOME; then CHANNEL_OPEN / CHANNEL_CLOSE from the client and
- * CHANNEL_STATE from the daemon. MEMORY may be sent again before any CHANNEL_OPEN that needs it.
+ * Order: client HELLO; daemon WELCOME; client MEMORY (it need not wait for WELCOME); then
+ * CHANNEL_OPEN / CHANNEL_CLOSE from the client and CHANNEL_STATE from the daemon. MEMORY may be sent
+ * again before any CHANNEL_OPEN that needs it.
  *
  * The daemon takes identity from its own configuration for the socket; what HELLO says is only
  * compared with it and logged when different.

@@ -70,7 +70,11 @@
 #define VGPU_CH_OPENING 1 /* the mediator has been asked */
 #define VGPU_CH_OPEN 2    /* doorbells are delivered */
 #define VGPU_CH_CLOSING 3 /* CLOSE sent; becomes FREE once the mediator has unmapped the pages */
-#define VGPU_CH_DEAD 4    /* refused, or ended by the host: CH_REASON says why; CLOSE makes it FREE */
+/*
+ * Refused, or ended by the host: CH_REASON says why. CLOSE makes it FREE, by way of CLOSING while the
+ * host may still have the pages mapped.
+ */
+#define VGPU_CH_DEAD 4
 
 #define VGPU_REASON_NONE 0
 #define VGPU_REASON_NO_MEDIATOR 1  /* no mediator connected */

@@ -17,4 +17,5 @@ export TSAN_OPTIONS="halt_on_error=1 exitcode=66"
 for spin in 0 50; do
     VGPU_SPIN_US=$spin timeout 300 setarch -R "$program" "$records"
 done
+VGPU_SPIN_US=0 timeout 300 setarch -R "$program" "$records" 2 calls
 echo "check-tsan: clean"

@@ -68,8 +68,11 @@ void client_close(struct daemon *d, struct client *client, enum vgpu_log_level l
 {
     struct vm *vm = client->vm;
     struct client **at = &vm->clients;
-    bool quiet = client->connecting;
 
+    if (!client->connecting)
+        vgpu_log(level, is_device(client) ? "vm_disconnected" : "local_disconnected",
+                 LOG_U("vm", vm->identity.vm_id), LOG_S("name", vm->identity.name),
+                 LOG_U("pid", client->pid), LOG_S("why", why));
     for (unsigned i = 0; i < VGPU_CHANNELS; i++) {
         struct channel *channel = &client->channels[i];
 
@@ -88,12 +91,8 @@ void client_close(struct daemon *d, struct client *client, enum vgpu_log_level l
         at = &(*at)->next;
     *at = client->next;
     vm->client_count--;
-    if (!quiet)
-        vgpu_log(level, is_device(client) ? "vm_disconnected" : "local_disconnected",
-                 LOG_U("vm", vm->identity.vm_id), LOG_S("name", vm->identity.name),
-                 LOG_U("pid", client->pid), LOG_S("why", why));
     if (vm->socket[0] && !vm->removed)
-        vm->retry_at = now_ns() + vm->retry_delay;
+        vm->retry_at = now_ns() + (vm->retry_delay ? vm->retry_delay : RETRY_MIN_NS);
     free(client);
     vm_release(d, vm);
 }
@@ -200,11 +199,8 @@ static bool backend_fits(const struct client *client, uint32_t backend)
     return (backend == VGPU_BACKEND_LOCAL) == !is_device(client);
 }
 
-static void handle_memory(struct daemon *d, struct client *client,
-                          struct vgpu_link_message *message)
+static void handle_memory(struct client *client, struct vgpu_link_message *message)
 {
-    bool first = client->region_count == 0;
-
     release_regions(client);
     client->region_count = message->memory.count;
     for (unsigned i = 0; i < message->memory.count; i++) {
@@ -212,8 +208,6 @@ static void handle_memory(struct daemon *d, struct client *client,
         client->region_fds[i] = message->fds[i];
         message->fds[i] = -1;
     }
-    if (first)
-        send_welcome(d, client);
 }
 
 /* VGPU_REASON_NONE, or why the VM may not have this channel; *text says it in words. */
@@ -331,11 +325,11 @@ static bool handle_message(struct daemon *d, struct client *client,
             return false;
         }
         handle_hello(d, client, &message->hello);
-        if (message->hello.backend == VGPU_BACKEND_GRANT)
-            send_welcome(d, client); /* it has no memory to tell of */
+        /* Not after MEMORY: a client may wait for the WELCOME before it makes its arena. */
+        send_welcome(d, client);
         return true;
     case VGPU_MSG_MEMORY:
-        handle_memory(d, client, message);
+        handle_memory(client, message);
         return true;
     case VGPU_MSG_CHANNEL_OPEN:
         return handle_open(d, client, message);

@@ -65,6 +65,11 @@ static char *stats_text(struct daemon *d)
     put(root, "uptime_ns", now_ns() - d->started);
     json_object_set_new(gpu, "ready", json_boolean(d->driver_settled));
     json_object_set_new(gpu, "driver", json_string(d->candidates[d->candidate].path));
+    if (d->failure) {
+        json_t *failure = json_string(d->failure_text);
+
+        json_object_set_new(gpu, "failure", failure ? failure : json_string("unknown"));
+    }
     if (d->driver_settled) {
         json_t *name = json_string(d->gpu_hello.device_name); /* NULL when it is no UTF-8 */
 

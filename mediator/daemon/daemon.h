@@ -38,6 +38,7 @@
 #define NEVER UINT64_MAX
 #define CLIENTS_PER_LOCAL 256 /* connections of one local identity */
 #define HELLO_TIMEOUT_NS 10000000000ull
+#define RETRY_MIN_NS 50000000ull
 #define DRIVER_CANDIDATES 2
 
 struct daemon;
@@ -141,7 +142,7 @@ struct daemon {
     char run_dir[CONFIG_SOCKET - 16]; /* with room for a socket's name */
     char config_dir[PATH_MAX], stats_file[PATH_MAX], binary_dir[PATH_MAX];
     /* From the command line: these win over the file. */
-    bool gpu_given, log_given;
+    bool gpu_given, log_given, ephemeral;
     enum config_gpu gpu;
     char driver_given[PATH_MAX], worker_given[PATH_MAX];
     uint64_t started;
@@ -159,7 +160,8 @@ struct daemon {
     uint64_t order;    /* of channels waiting */
     uint64_t spawn_at; /* not before; after a failure */
     uint64_t spawn_delay;
-    uint32_t failure;  /* VGPU_REASON_*: why the last worker did not start; 0: it did */
+    uint32_t failure; /* VGPU_REASON_*: why the last worker did not start; 0: it did */
+    char failure_text[WORKER_LINK_TEXT + 256];
     uint32_t uid_next; /* where to look for a free user id */
     struct driver candidates[DRIVER_CANDIDATES];
     unsigned candidate_count, candidate;

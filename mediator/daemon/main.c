@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mediator/daemon/daemon.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,6 +39,7 @@ static const char usage[] =
     "  --log-file=FILE       log there (DIR/mediatord.log in the background)\n"
     "  --log-level=LEVEL     error, warn, info or debug (info)\n"
     "  --check               read the configuration, say what is wrong with it, and exit\n"
+    "  --ephemeral           remove the run directory at the end, with its configuration\n"
     "  --version             print the version and exit\n"
     "  --help                print this and exit\n"
     "\n"
@@ -143,6 +146,30 @@ static int lock_run_dir(struct daemon *d)
     return 0;
 }
 
+/* Every worker and every region of a VM's memory takes a descriptor; the usual 1024 is too few. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536) {
+        limit.rlim_cur = limit.rlim_max < 65536 ? limit.rlim_max : 65536;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+/* Only what a private daemon's starter and it itself put there: never a whole tree. */
+static void remove_run_dir(const struct daemon *d)
+{
+    static const char *const names[] = {"mediatord.pid", "mediatord.conf", "mediatord.log"};
+    char path[PATH_MAX];
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", d->run_dir, names[i]);
+        unlink(path);
+    }
+    rmdir(d->run_dir);
+}
+
 /* Tells systemd, when that started us and asked for it. */
 static void notify_systemd(const char *text)
 {
@@ -201,6 +228,7 @@ int main(int argc, char **argv)
         LEVEL,
         FOREGROUND,
         CHECK,
+        EPHEMERAL,
         VERSION,
         HELP
     };
@@ -214,6 +242,7 @@ int main(int argc, char **argv)
                                             {"log-file", required_argument, NULL, LOG},
                                             {"log-level", required_argument, NULL, LEVEL},
                                             {"check", no_argument, NULL, CHECK},
+                                            {"ephemeral", no_argument, NULL, EPHEMERAL},
                                             {"version", no_argument, NULL, VERSION},
                                             {"help", no_argument, NULL, HELP},
                                             {NULL, 0, NULL, 0}};
@@ -276,6 +305,9 @@ int main(int argc, char **argv)
         case CHECK:
             check = true;
             break;
+        case EPHEMERAL:
+            d.ephemeral = true;
+            break;
         case VERSION:
             puts("vgpu-mediatord " VGPU_PACKAGE_VERSION);
             return 0;
@@ -323,6 +355,7 @@ int main(int argc, char **argv)
         close(fd);
     }
     vgpu_log_set_level((enum vgpu_log_level)(d.log_given ? level : d.config.log_level));
+    raise_file_limit();
     d.epoll = epoll_create1(EPOLL_CLOEXEC);
     if (d.epoll < 0 || signals_start(&d) != 0) {
         vgpu_log(VGPU_LOG_ERROR, "not_started", LOG_S("why", strerror(errno)));
@@ -354,11 +387,11 @@ int main(int argc, char **argv)
     control_write_stats(&d);
     control_end(&d);
     vms_close(&d);
+    if (d.ephemeral)
+        remove_run_dir(&d);
     vgpu_log(VGPU_LOG_INFO, "stopped");
     return 0;
 }
-
-#include <dirent.h>
 
 static int check_entries(const struct daemon *d)
 {

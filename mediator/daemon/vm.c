@@ -13,7 +13,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define RETRY_MIN_NS 50000000ull
 #define RETRY_MAX_NS 1000000000ull
 
 static bool is_device(const struct vm *vm)

@@ -42,6 +42,7 @@ static void add_candidate(struct daemon *d, const char *path)
 static void add_soft(struct daemon *d)
 {
     static const char *const places[] = {"../" VGPU_LIBDIR "/vgpu/libcuda-soft.so.1",
+                                         "../" VGPU_LIBDIR "/libcuda-soft.so.1",
                                          "../../lib/vgpu/libcuda-soft.so.1",
                                          "../libcuda-soft.so.1",
                                          "libcuda-soft.so.1",
@@ -194,6 +195,11 @@ static uint32_t free_uid_slot(struct daemon *d)
     return 0;
 }
 
+static void note_failure(struct daemon *d, const char *what, const char *why)
+{
+    snprintf(d->failure_text, sizeof(d->failure_text), "%.250s: %s", what, why);
+}
+
 static void spawn_failed(struct daemon *d, uint32_t reason)
 {
     d->failure = reason;
@@ -238,17 +244,28 @@ static int spawn(struct daemon *d)
     return 0;
 failed:
     vgpu_log(VGPU_LOG_ERROR, "worker_not_spawned", LOG_S("why", strerror(errno)));
+    note_failure(d, request.worker, strerror(errno));
     free(worker);
     spawn_failed(d, VGPU_REASON_NO_WORKER);
     return -1;
 }
 
-static unsigned count_state(const struct daemon *d, enum worker_state state)
+/* Workers that may still become spares, or whose failure is not dealt with yet. */
+static unsigned count_loading(const struct daemon *d)
 {
     unsigned n = 0;
 
     for (const struct worker *w = d->workers; w; w = w->next)
-        n += w->state == state && !(state == WORKER_LOADING && w->text[0]);
+        n += !w->was_ready;
+    return n;
+}
+
+static unsigned count_spares(const struct daemon *d)
+{
+    unsigned n = 0;
+
+    for (const struct worker *w = d->workers; w; w = w->next)
+        n += w->state == WORKER_SPARE;
     return n;
 }
 
@@ -290,7 +307,7 @@ uint32_t workers_unavailable(const struct daemon *d)
     unsigned waiting;
     uint32_t channel;
 
-    if (d->failure && now_ns() < d->spawn_at && !count_state(d, WORKER_SPARE))
+    if (d->failure && now_ns() < d->spawn_at && !count_spares(d))
         return d->failure;
     oldest_waiting(d, &channel, &waiting);
     if (count_assigned(d) + waiting >= d->config.max_workers)
@@ -416,7 +433,7 @@ void workers_balance(struct daemon *d)
 
     if (now_ns() < d->spawn_at || d->stop)
         return;
-    have = count_state(d, WORKER_LOADING) + count_state(d, WORKER_SPARE);
+    have = count_loading(d) + count_spares(d);
     want = waiting + d->config.spare_workers;
     /* The first worker tells which driver library works; more would only fail with it. */
     if (!d->driver_settled && want > 1)
@@ -555,7 +572,6 @@ static bool is_in_order(enum worker_state state, uint32_t type)
     return false;
 }
 
-/* What a worker says while it is being ended is of no more interest, whatever it is. */
 static bool is_ending(const struct worker *worker)
 {
     return worker->state == WORKER_STOPPING || worker->state == WORKER_KILLED;
@@ -580,8 +596,13 @@ static int receive(struct daemon *d, struct worker *worker)
             worker_kill(worker);
         return 0;
     }
-    if (is_ending(worker))
+    if (is_ending(worker)) {
+        /* Its client may have gone because the worker ended the channel: the reason still counts. */
+        if (result == 1 && message.msg.type == WORKER_MSG_ENDED &&
+            message.end.reason == VGPU_REASON_PROTOCOL)
+            note_end(worker, message.end.reason, message.end.text);
         return 1;
+    }
     if (result < 0 || !is_in_order(worker->state, message.msg.type)) {
         char text[80];
 
@@ -645,20 +666,21 @@ static void start_failed(struct daemon *d, struct worker *worker)
     if (worker->reason == VGPU_REASON_WORKER_DIED)
         worker->reason = VGPU_REASON_NO_WORKER;
 
-    vgpu_log(VGPU_LOG_WARN, "worker_not_started", LOG_U("pid", worker->pid),
+    bool next = !d->driver_settled && !exec && d->candidate + 1 < d->candidate_count;
+
+    /* That one of several driver libraries is not there is what "auto" is for. */
+    vgpu_log(next ? VGPU_LOG_INFO : VGPU_LOG_WARN, "worker_not_started", LOG_U("pid", worker->pid),
              LOG_S("driver", d->candidates[worker->candidate].path),
              LOG_S("reason", reason_name(worker->reason)), LOG_S("text", worker->text));
-    if (d->driver_settled || worker->candidate != d->candidate) {
-        if (d->driver_settled)
-            spawn_failed(d, worker->reason);
-    } else if (!exec && d->candidate + 1 < d->candidate_count) {
+    note_failure(d, d->candidates[worker->candidate].path, worker->text);
+    if (next) {
         d->candidate++;
         vgpu_log(VGPU_LOG_INFO, "gpu_fallback", LOG_S("driver", d->candidates[d->candidate].path));
         return;
-    } else {
-        d->candidate = 0;
-        spawn_failed(d, worker->reason);
     }
+    if (!d->driver_settled)
+        d->candidate = 0;
+    spawn_failed(d, worker->reason);
     if (!find_spare(d))
         refuse_waiting(d, worker->reason, worker->text);
 }
@@ -679,6 +701,9 @@ static void describe_exit(struct worker *worker, int status)
     } else if (WEXITSTATUS(status) == SPAWN_EXIT_SETUP && !worker->was_ready) {
         reason = VGPU_REASON_NO_WORKER;
         snprintf(text, sizeof(text), "privileges could not be dropped");
+    } else if (!WEXITSTATUS(status) && is_ending(worker)) {
+        reason = VGPU_REASON_NONE;
+        snprintf(text, sizeof(text), "as told");
     } else
         snprintf(text, sizeof(text), "ended with status %d", WEXITSTATUS(status));
     note_end(worker, reason, text);
@@ -706,7 +731,8 @@ static void worker_free(struct daemon *d, struct worker *worker, int status)
     if (vm) {
         vgpu_log(VGPU_LOG_INFO, "worker_ended", LOG_U("vm", vm->identity.vm_id),
                  LOG_S("name", vm->identity.name), LOG_U("channel", worker->channel),
-                 LOG_U("pid", worker->pid), LOG_I("status", status), LOG_S("text", worker->text));
+                 LOG_U("pid", worker->pid), LOG_I("status", status),
+                 LOG_S("reason", reason_name(worker->reason)), LOG_S("text", worker->text));
         channel = channel_of(worker);
         if (channel)
             channel->worker = NULL;
@@ -787,7 +813,7 @@ void workers_start(struct daemon *d)
         vgpu_log(VGPU_LOG_INFO, "workers_share_user", LOG_U("uid", geteuid()),
                  LOG_S("why", "the daemon does not run as root"));
     else if (!d->config.worker_uid_base)
-        vgpu_log(VGPU_LOG_WARN, "workers_run_as_root",
+        vgpu_log(VGPU_LOG_INFO, "workers_run_as_root",
                  LOG_S("why", "worker_uid_base is 0 in the configuration"));
     workers_balance(d);
 }
@@ -796,6 +822,11 @@ void workers_end(struct daemon *d)
 {
     d->stop = true;
     for (struct worker *w = d->workers; w; w = w->next) {
+        struct channel *channel = channel_of(w);
+
+        /* Their clients are not told one by one: the connection ends. */
+        if (channel)
+            channel->worker = NULL;
         w->client = NULL;
         worker_kill(w);
     }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -200,6 +201,8 @@ int main(int argc, char **argv)
     if (reserved == MAP_FAILED)
         reserved = NULL;
 
+    if (worker_output_init(&worker) != 0)
+        vgpu_log(VGPU_LOG_WARN, "kernel_output_lost", LOG_S("why", strerror(errno)));
     start_driver(&worker, driver);
     wait_for_channel(&worker, fds);
     open_channel(&worker, fds, reserved);
@@ -208,14 +211,19 @@ int main(int argc, char **argv)
     say_started(&worker);
     vgpu_host_state(&worker.host, VGPU_HOST_READY, 0);
 
+    /* Rests between looks at the GPU are short: the kernel's usual 50 us of slack would double
+     * them. */
+    prctl(PR_SET_TIMERSLACK, 1000ul);
     worker_serve(&worker);
 
-    vgpu_host_state(&worker.host, VGPU_HOST_DEAD, 0);
+    /* The daemon first: once the guest knows, it may take the whole channel away. */
     if (worker.violation) {
         snprintf(text, sizeof(text), "%s", worker.violation);
         say_end(&worker, WORKER_MSG_ENDED, VGPU_REASON_PROTOCOL, 0, text);
+        vgpu_host_state(&worker.host, VGPU_HOST_DEAD, 0);
         _exit(1);
     }
+    vgpu_host_state(&worker.host, VGPU_HOST_DEAD, 0);
     say_end(&worker, WORKER_MSG_ENDED, VGPU_REASON_NONE, 0, "channel closed");
     _exit(0);
 }

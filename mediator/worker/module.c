@@ -181,6 +181,7 @@ CUresult worker_do_ModuleLoad(struct vgpu_worker *worker, const struct worker_ar
                                  args->options_bytes / sizeof(struct vgpu_jit_option),
                                  args->info_size, args->error_size);
 
+    worker_output_scan(worker, args->blob);
     if (result == CUDA_SUCCESS)
         result = args->fat_binary
                      ? worker->driver->cuModuleLoadFatBinary(&module, args->blob->data)
@@ -202,6 +203,7 @@ CUresult worker_do_LibraryLoad(struct vgpu_worker *worker,
     CUresult result = load_begin(&load, args->blob, args->options, args->options_bytes,
                                  args->jit_count, args->info_size, args->error_size);
 
+    worker_output_scan(worker, args->blob);
     if (result == CUDA_SUCCESS)
         result = worker->driver->cuLibraryLoadData(&library, args->blob->data, load.jit,
                                                    load.jit_values, load.jit_count, load.library,

@@ -220,7 +220,7 @@ void worker_serve(struct vgpu_worker *worker)
                 vgpu_cpu_relax();
                 continue;
             }
-            uint64_t rest_ns = waited / 16;
+            uint64_t rest_ns = waited / 32;
             rest(worker, rest_ns < REST_MIN_NS   ? REST_MIN_NS
                          : rest_ns > REST_MAX_NS ? REST_MAX_NS
                                                  : rest_ns);

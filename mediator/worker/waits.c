@@ -383,9 +383,41 @@ static CUresult wait_state(struct vgpu_worker *worker, const struct wait_entry *
     return wait->context->error;
 }
 
+/*
+ * The driver hands out what kernels printed only in its own synchronising calls: one that has
+ * nothing to wait for any more.
+ */
+static void flush_prints(struct vgpu_worker *worker, const struct wait_entry *wait)
+{
+    const struct vgpu_driver *driver = worker->driver;
+    struct worker_context *context = wait->context;
+    struct worker_stream *stream;
+    bool busy = false;
+
+    if (worker_context_use(worker, context) != CUDA_SUCCESS)
+        return;
+    TAILQ_FOREACH(stream, &worker->active, link)
+    {
+        busy |= stream->context == context;
+    }
+    if (!busy && !wait->event) {
+        driver->cuCtxSynchronize();
+    } else if (wait->stream && !wait->stream->active && !wait->stream->destroyed) {
+        driver->cuStreamSynchronize(wait->stream->stream);
+    } else {
+        struct pooled_event *done = event_get(worker, context, false);
+        if (done)
+            driver->cuEventSynchronize(done->event);
+        event_put(context, done, false);
+    }
+    worker_output_publish(worker);
+}
+
 static CUresult finish_wait(struct vgpu_worker *worker, const struct wait_entry *wait,
                             CUresult result)
 {
+    if (result == CUDA_SUCCESS && worker->prints)
+        flush_prints(worker, wait);
     if (result != CUDA_SUCCESS || !wait->finish)
         return result;
     result = worker_context_use(worker, wait->context);

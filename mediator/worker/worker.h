@@ -143,6 +143,10 @@ struct vgpu_worker {
     bool answered_later;
     uint64_t moved; /* payload bytes it copied or filled, for the statistics */
 
+    int output_fd;       /* what kernels print, -1: not caught */
+    uint64_t output_read; /* bytes of it that the guest has fetched */
+    bool prints;         /* a loaded image may print: synchronisations must let the driver flush */
+
     CUresult deferred_error; /* first since a synchronising call reported one */
     uint16_t deferred_opcode;
     const char *violation;
@@ -246,6 +250,14 @@ bool worker_in_flight(const struct vgpu_worker *worker);
  * for the GPU, sets the release words of its work.
  */
 void worker_waits_purge(struct vgpu_worker *worker, struct worker_context *context);
+
+/* ---- output.c: what kernels print ---- */
+/* Has the driver's standard output caught. Before any thread is started. 0 or -1. */
+int worker_output_init(struct vgpu_worker *worker);
+/* Remembers whether kernels of an image may print. */
+void worker_output_scan(struct vgpu_worker *worker, const struct vgpu_blob *blob);
+/* After a synchronisation: tells the guest when text has come. */
+void worker_output_publish(struct vgpu_worker *worker);
 
 /* ---- serve.c ---- */
 void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, CUresult result,

@@ -20,8 +20,9 @@
 
 #define BYTES (8ull << 20)
 #define RECORD 128u
-#define BATCH 1024 /* records per timed run: fits the ring, so a run never waits for the consumer  \
-                    */
+#define BATCH                                                                                      \
+    1024 /* records per timed run: fits the ring, so a run never waits for the consumer            \
+          */
 #define SAMPLES_MAX 1000000
 
 enum { OP_NOTHING = 1, OP_CALL, OPCODES };
@@ -74,6 +75,8 @@ static void *consume(void *unused)
         }
         if (status == VGPU_RING_RECORD && r->opcode == OP_CALL)
             vgpu_reply_post(&host, r->reply, 0, NULL, 0);
+        if (status == VGPU_RING_EMPTY)
+            vgpu_ring_wait(&consumer, doorbell, -1, 1);
     }
     return NULL;
 }

@@ -508,8 +508,17 @@ static int connect_socket(struct connection *c, const struct vgpu_client_options
         .pool_id = options->pool_id,
         .priority = options->priority,
     };
-    if ((err = send_message(c, &hello, NULL, 0)) ||
-        (err = receive_message(c, VGPU_MSG_WELCOME, &answer)))
+    struct vgpu_msg_memory memory = {
+        .msg = {VGPU_MSG_MEMORY,
+                offsetof(struct vgpu_msg_memory, regions) + sizeof(struct vgpu_region)},
+        .count = 1,
+        .regions = {{.guest_address = 0, .size = c->bytes, .fd_offset = 0}},
+    };
+    if ((err = send_message(c, &hello, NULL, 0)))
+        return err;
+    /* A daemon that refused at HELLO may be gone by now, but its WELCOME says why. */
+    int unsent = send_message(c, &memory, &c->arena_fd, 1);
+    if ((err = receive_message(c, VGPU_MSG_WELCOME, &answer)))
         return err;
     if (answer.welcome.version != VGPU_LINK_VERSION)
         return fail(c, -EPROTO,
@@ -517,21 +526,16 @@ static int connect_socket(struct connection *c, const struct vgpu_client_options
                     answer.welcome.version, VGPU_LINK_VERSION, advice(VGPU_REASON_VERSION));
     if (answer.welcome.reason)
         return refused(c, answer.welcome.reason);
+    if (unsent)
+        return unsent;
 
-    struct vgpu_msg_memory memory = {
-        .msg = {VGPU_MSG_MEMORY,
-                offsetof(struct vgpu_msg_memory, regions) + sizeof(struct vgpu_region)},
-        .count = 1,
-        .regions = {{.guest_address = 0, .size = c->bytes, .fd_offset = 0}},
-    };
     struct vgpu_msg_channel_open open = {
         .msg = {VGPU_MSG_CHANNEL_OPEN, sizeof(open)},
         .serial = 1,
         .pages = (uint32_t)(c->bytes >> VGPU_PAGE_SHIFT),
     };
     int events[2] = {c->doorbell_fd, c->interrupt_fd};
-    if ((err = send_message(c, &memory, &c->arena_fd, 1)) ||
-        (err = send_message(c, &open, events, 2)) ||
+    if ((err = send_message(c, &open, events, 2)) ||
         (err = receive_message(c, VGPU_MSG_CHANNEL_STATE, &answer)))
         return err;
     if (answer.state.state != VGPU_CH_OPEN)

@@ -226,16 +226,20 @@ int vgpu_reply_wait(struct vgpu_replies *r, int slot, const struct vgpu_reply **
         return err;
     struct vgpu_reply *reply = &channel->view.replies[slot];
     if (!answered(reply)) {
-        uint64_t budget = atomic_load_explicit(&r->spin.budget_ns, memory_order_relaxed);
+        uint64_t budget = vgpu_spin_budget(&r->spin);
         uint64_t start = vgpu_now_ns();
         do {
             for (int i = 0; i < 32 && !answered(reply); i++)
                 vgpu_cpu_relax();
         } while (!answered(reply) && vgpu_now_ns() - start < budget);
-        err = answered(reply) ? 0 : sleep_for_answer(channel, reply);
-        if (err)
-            return err;
-        vgpu_spin_learn(&r->spin, vgpu_now_ns() - start);
+        if (answered(reply)) {
+            vgpu_spin_learn(&r->spin, vgpu_now_ns() - start, false);
+        } else {
+            vgpu_spin_learn(&r->spin, 0, true);
+            err = sleep_for_answer(channel, reply);
+            if (err)
+                return err;
+        }
     }
     if (reply->size > VGPU_REPLY_PAYLOAD)
         return -EPIPE;

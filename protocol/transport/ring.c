@@ -47,7 +47,7 @@ static int wait_for_tail(struct vgpu_producer *p, uint64_t end)
     struct vgpu_channel *channel = p->channel;
     struct vgpu_arena_shared *shared = channel->view.shared;
     uint64_t start = vgpu_now_ns();
-    uint64_t budget = atomic_load_explicit(&p->spin.budget_ns, memory_order_relaxed);
+    uint64_t budget = vgpu_spin_budget(&p->spin);
     uint64_t tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
     int err = 0;
 
@@ -57,6 +57,8 @@ static int wait_for_tail(struct vgpu_producer *p, uint64_t end)
             tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
         }
     }
+    bool slept = !has_room(p, end, tail);
+    uint64_t spun = vgpu_now_ns() - start;
     while (!has_room(p, end, tail)) {
         if (channel->ops->dead(channel->transport)) {
             err = -EPIPE;
@@ -73,7 +75,7 @@ static int wait_for_tail(struct vgpu_producer *p, uint64_t end)
         err = 0;
         tail = atomic_load_explicit(&shared->tail, memory_order_acquire);
     }
-    vgpu_spin_learn(&p->spin, vgpu_now_ns() - start);
+    vgpu_spin_learn(&p->spin, spun, slept);
     atomic_store_explicit(&p->tail, tail, memory_order_release);
     return err;
 }
@@ -192,20 +194,19 @@ static void wake_producers(struct vgpu_consumer *c)
     vgpu_host_space(c->host);
 }
 
-static bool check_head(struct vgpu_consumer *c, uint32_t need)
+/*
+ * Looked at now and then only, and always before sleep: producers fight for this cache line, and
+ * nothing the consumer touches depends on it.
+ */
+static bool check_head(struct vgpu_consumer *c)
 {
     uint64_t ahead =
         atomic_load_explicit(&c->host->view.shared->head, memory_order_acquire) - c->position;
-    if (ahead > c->slots) {
-        violate(c, "head is not within one ring of the tail");
-        return false;
-    }
-    if (ahead < need) {
-        violate(c, "a record is committed beyond head");
-        return false;
-    }
-    c->head_seen = c->position + ahead;
-    return true;
+
+    if (ahead <= c->slots)
+        return true;
+    violate(c, "head is not within one ring of what was consumed");
+    return false;
 }
 
 /* One fetch of the record's header; every decision is made on the copy. */
@@ -255,8 +256,6 @@ int vgpu_ring_next(struct vgpu_consumer *c, void *buffer)
         if (fault)
             return violate(c, fault);
         uint32_t need = slots_of(header.size);
-        if (c->position + need > c->head_seen && !check_head(c, need))
-            return VGPU_RING_VIOLATION;
 
         if (header.opcode != VGPU_OP_PAD) {
             memcpy(buffer, &header, sizeof(header));
@@ -267,8 +266,11 @@ int vgpu_ring_next(struct vgpu_consumer *c, void *buffer)
         }
         c->position += need;
         atomic_store_explicit(&shared->tail, c->position, memory_order_release);
-        if (c->position - c->woken_at >= c->slots / WAKE_FRACTION)
+        if (c->position - c->woken_at >= c->slots / WAKE_FRACTION) {
             wake_producers(c);
+            if (!check_head(c))
+                return VGPU_RING_VIOLATION;
+        }
         if (header.opcode != VGPU_OP_PAD)
             return VGPU_RING_RECORD;
     }
@@ -285,7 +287,7 @@ bool vgpu_ring_sleep_prepare(struct vgpu_consumer *c)
     atomic_store(&shared->consumer_sleeping, 1);
     if (atomic_load(&c->host->view.commit[c->position & (c->slots - 1)]) ==
             lap_of(c->position, c->shift) ||
-        !check_head(c, 0)) {
+        !check_head(c)) {
         vgpu_ring_sleep_finish(c);
         return false;
     }
@@ -299,7 +301,7 @@ void vgpu_ring_sleep_finish(struct vgpu_consumer *c)
 
 static bool spin_for_record(struct vgpu_consumer *c, uint64_t start)
 {
-    uint64_t budget = atomic_load_explicit(&c->spin.budget_ns, memory_order_relaxed);
+    uint64_t budget = vgpu_spin_budget(&c->spin);
 
     do {
         for (int i = 0; i < SPIN_STEP; i++) {
@@ -321,9 +323,10 @@ int vgpu_ring_wait(struct vgpu_consumer *c, int doorbell_fd, int other_fd, int t
     uint64_t start = vgpu_now_ns();
     uint64_t deadline = start + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000u;
     if (spin_for_record(c, start)) {
-        vgpu_spin_learn(&c->spin, vgpu_now_ns() - start);
+        vgpu_spin_learn(&c->spin, vgpu_now_ns() - start, false);
         return VGPU_RING_RECORD;
     }
+    vgpu_spin_learn(&c->spin, 0, true);
 
     while (vgpu_ring_sleep_prepare(c)) {
         struct pollfd fds[2] = {{.fd = doorbell_fd, .events = POLLIN},
@@ -352,6 +355,5 @@ int vgpu_ring_wait(struct vgpu_consumer *c, int doorbell_fd, int other_fd, int t
     }
     if (c->violation)
         return VGPU_RING_VIOLATION;
-    vgpu_spin_learn(&c->spin, vgpu_now_ns() - start);
     return VGPU_RING_RECORD;
 }

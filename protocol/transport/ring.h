@@ -69,7 +69,6 @@ struct vgpu_consumer {
     uint32_t shift;
     uint32_t opcodes;      /* opcodes are below this */
     uint64_t position;     /* next to consume */
-    uint64_t head_seen;    /* last checked value of head */
     uint64_t woken_at;     /* position when producers waiting for space were last looked for */
     const char *violation; /* NULL, or what the guest did (constant string); sticky */
     struct vgpu_spin spin;

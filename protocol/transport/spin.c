@@ -4,6 +4,8 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#define PROBE_EVERY 32
+#define MARGIN_NS 1000
 #define SPIN_LIMIT_US 10000ul /* nobody gains from more, and a typing error must not eat a CPU */
 
 void vgpu_spin_init(struct vgpu_spin *spin, uint32_t max_ns)
@@ -21,20 +23,36 @@ void vgpu_spin_init(struct vgpu_spin *spin, uint32_t max_ns)
     if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) == 1)
         max_ns = 0;
     spin->max_ns = max_ns;
-    atomic_init(&spin->budget_ns, max_ns / 4);
+    atomic_init(&spin->budget_ns, max_ns < VGPU_SPIN_FLOOR_NS ? max_ns : VGPU_SPIN_FLOOR_NS);
+    atomic_init(&spin->waits, 0);
 }
 
-void vgpu_spin_learn(struct vgpu_spin *spin, uint64_t waited_ns)
+uint32_t vgpu_spin_budget(struct vgpu_spin *spin)
 {
-    int64_t budget = atomic_load_explicit(&spin->budget_ns, memory_order_relaxed);
+    uint32_t n = atomic_load_explicit(&spin->waits, memory_order_relaxed) + 1;
 
-    if (waited_ns <= spin->max_ns) {
-        int64_t target = (int64_t)waited_ns * 2 + 500;
-        if (target > spin->max_ns)
-            target = spin->max_ns;
-        budget += (target - budget) / 4;
-    } else {
+    atomic_store_explicit(&spin->waits, n, memory_order_relaxed);
+    if (n % PROBE_EVERY == 0)
+        return spin->max_ns;
+    return atomic_load_explicit(&spin->budget_ns, memory_order_relaxed);
+}
+
+void vgpu_spin_learn(struct vgpu_spin *spin, uint64_t spun_ns, bool slept)
+{
+    uint64_t budget = atomic_load_explicit(&spin->budget_ns, memory_order_relaxed);
+
+    if (slept) {
         budget -= (budget + 7) / 8;
+    } else {
+        uint64_t target = spun_ns * 2 + MARGIN_NS;
+        if (target >= budget)
+            budget = target;
+        else
+            budget -= (budget - target) / 16;
     }
+    if (budget < VGPU_SPIN_FLOOR_NS)
+        budget = VGPU_SPIN_FLOOR_NS;
+    if (budget > spin->max_ns)
+        budget = spin->max_ns;
     atomic_store_explicit(&spin->budget_ns, (uint32_t)budget, memory_order_relaxed);
 }

@@ -2,30 +2,41 @@
 /*
  * spin.h - how long to spin before sleeping
  *
- * The budget follows what waits really took: spinning for twice a typical short wait costs less
- * than a sleep and a wake-up; spinning before a long wait only burns a CPU that the other side may
- * need. A wait that ended within max_ns, asleep or not, pulls the budget towards twice its length;
- * a longer one shrinks it by an eighth. With one CPU the budget is always 0.
+ * Never shorter than a sleep and a wake-up cost (VGPU_SPIN_FLOOR_NS), so that spinning at most
+ * doubles the price of a wait; without that floor two sides that talk in turn keep each other
+ * asleep, each waiting for the other's wake-up. Above the floor the budget follows what waits took:
+ * one that ended while spinning raises it at once to twice its length, or lets it sink slowly
+ * towards that; a sleep takes an eighth off. A sleep hides how long the wait would have been, so
+ * every 32nd wait spins as long as allowed, to find out. With one CPU the budget is always 0.
+ *
+ * Source: competitive spinning (Karlin, Li, Manasse, Owicki: Empirical studies of competitive
+ * spinning for a shared-memory multiprocessor, 1991).
  */
 #ifndef VGPU_TRANSPORT_SPIN_H
 #define VGPU_TRANSPORT_SPIN_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
 #define VGPU_SPIN_DEFAULT_NS 50000u
+#define VGPU_SPIN_FLOOR_NS 10000u
 
 struct vgpu_spin {
     uint32_t max_ns;
     _Atomic uint32_t budget_ns; /* threads may share it; a lost update is harmless */
+    _Atomic uint32_t waits;
 };
 
 /* max_ns: upper bound, 0 turns spinning off. Environment VGPU_SPIN_US, when set, wins. */
 void vgpu_spin_init(struct vgpu_spin *spin, uint32_t max_ns);
 
-/* Reports how long one wait took in all, spinning and sleeping. */
-void vgpu_spin_learn(struct vgpu_spin *spin, uint64_t waited_ns);
+/* How long this wait should spin, in ns. */
+uint32_t vgpu_spin_budget(struct vgpu_spin *spin);
+
+/* A wait ended after spinning for spun_ns, or slept. */
+void vgpu_spin_learn(struct vgpu_spin *spin, uint64_t spun_ns, bool slept);
 
 static inline uint64_t vgpu_now_ns(void)
 {

@@ -146,9 +146,9 @@ static CUresult copy_submit(struct copy *c, enum side dst_side, enum side src_si
 
     if (r)
         return r;
-    s = stream_get(ctx, stream);
-    if (!s)
-        return leave(CUDA_ERROR_INVALID_HANDLE);
+    r = stream_for_work(ctx, stream, &s);
+    if (r)
+        return leave(r);
     if (!c->width || !c->height || !c->depth)
         return leave(CUDA_SUCCESS);
     if (!span(c->width, c->height, c->depth, c->dst_pitch, c->dst_slice, &dst_span) ||
@@ -209,9 +209,9 @@ static CUresult fill_submit(CUdeviceptr dst, size_t pitch, unsigned element, uin
 
     if (r)
         return r;
-    s = stream_get(ctx, stream);
-    if (!s)
-        return leave(CUDA_ERROR_INVALID_HANDLE);
+    r = stream_for_work(ctx, stream, &s);
+    if (r)
+        return leave(r);
     if (!width || !height)
         return leave(CUDA_SUCCESS);
     if (dst % element || (height > 1 && pitch % element) ||
@@ -298,16 +298,29 @@ CUresult cuMemcpyPeerAsync(CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, 
     return r ? r : copy_linear(dst, SIDE_DEVICE, src, SIDE_DEVICE, bytes, stream, false);
 }
 
+/* Ordered with all work of both contexts, before and after: so it waits for both, and for itself. */
+static CUresult copy_peer(CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx,
+                          size_t bytes, CUstream stream)
+{
+    CUresult r = cuCtxSynchronize_v2(src_ctx);
+
+    if (!r)
+        r = cuCtxSynchronize_v2(dst_ctx);
+    if (!r)
+        r = cuMemcpyPeerAsync(dst, dst_ctx, src, src_ctx, bytes, stream);
+    return r ? r : cuStreamSynchronize(stream);
+}
+
 CUresult cuMemcpyPeer(CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx,
                       size_t bytes)
 {
-    return cuMemcpyPeerAsync(dst, dst_ctx, src, src_ctx, bytes, NULL);
+    return copy_peer(dst, dst_ctx, src, src_ctx, bytes, NULL);
 }
 
-EXTRA(cuMemcpyPeer_ptds,
-      (CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx, size_t bytes))
+EXTRA(cuMemcpyPeer_ptds, (CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx,
+                          size_t bytes))
 {
-    return cuMemcpyPeerAsync(dst, dst_ctx, src, src_ctx, bytes, CU_STREAM_PER_THREAD);
+    return copy_peer(dst, dst_ctx, src, src_ctx, bytes, CU_STREAM_PER_THREAD);
 }
 
 EXTRA(cuMemcpyPeerAsync_ptsz, (CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src,

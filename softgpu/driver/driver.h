@@ -22,8 +22,9 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define SOFT_DRIVER_VERSION 12040 /* the newest release whose first set of calls is complete here  \
-                                   */
+#define SOFT_DRIVER_VERSION                                                                        \
+    12040 /* the newest release whose first set of calls is complete here                          \
+           */
 #define SOFT_CC_MAJOR 8
 #define SOFT_CC_MINOR 0
 #define SOFT_MAX_DEVICES 16
@@ -41,6 +42,8 @@
 #define SOFT_REGISTERS_SM 65536u
 #define SOFT_PARAM_MAX 4096u /* bytes of kernel parameters */
 #define SOFT_PRIORITY_GREATEST (-5)
+#define SOFT_QUEUE_MAX                                                                             \
+    16384u /* ops in a stream; a call that would queue more waits, as on hardware */
 
 /* Defines a call that cuda_abi.h does not declare. */
 #define EXTRA(name, params)                                                                        \
@@ -136,6 +139,7 @@ struct stream {
     unsigned refs; /* waiters that look at it */
     struct op *head, **tail;
     uint64_t last_seq; /* of the last op queued */
+    size_t queued;     /* ops */
     CUlaunchAttributeValue window, sync_policy, sync_domain, sync_map;
 };
 
@@ -415,6 +419,9 @@ void op_complete(struct op *op);
 CUresult op_begin_caller(struct stream *stream, struct op *op);
 void sched_run(void); /* starts everything that is ready */
 struct stream *stream_get(struct context *ctx, CUstream handle); /* NULL: invalid */
+/* The same for a call that queues work: waits while the stream is full. May give the lock up, so
+ * what was looked up before must be looked up again. On an error the lock is still held. */
+CUresult stream_for_work(struct context *ctx, CUstream handle, struct stream **out);
 CUresult stream_wait(struct stream *stream);
 bool stream_busy(struct stream *stream);
 CUresult context_wait(struct context *ctx); /* all that is queued now; null: in every context */

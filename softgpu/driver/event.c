@@ -85,8 +85,11 @@ CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int fla
         return leave(CUDA_ERROR_INVALID_VALUE);
     if (flags & CU_EVENT_RECORD_EXTERNAL) /* only inside a capture */
         return leave(CUDA_ERROR_ILLEGAL_STATE);
-    s = stream_get(context_current(), stream);
-    if (!s || s->ctx != e->ctx)
+    r = stream_for_work(context_current(), stream, &s);
+    if (r)
+        return leave(r);
+    e = handle_get(HANDLE(event), OBJECT_EVENT);
+    if (!e || s->ctx != e->ctx)
         return leave(CUDA_ERROR_INVALID_HANDLE);
     m = marker_new();
     op = m ? op_new(OP_RECORD) : NULL;
@@ -120,8 +123,11 @@ CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags)
         return leave(CUDA_ERROR_INVALID_VALUE);
     if (flags & CU_EVENT_WAIT_EXTERNAL)
         return leave(CUDA_ERROR_ILLEGAL_STATE);
-    s = stream_get(context_current(), stream);
-    if (!s)
+    r = stream_for_work(context_current(), stream, &s);
+    if (r)
+        return leave(r);
+    e = handle_get(HANDLE(event), OBJECT_EVENT);
+    if (!e)
         return leave(CUDA_ERROR_INVALID_HANDLE);
     if (!e->marker || e->marker->done)
         return leave(CUDA_SUCCESS);

@@ -147,18 +147,16 @@ static CUresult open_container(const char *data, struct image *image)
 CUresult image_open(const void *data, struct image *image)
 {
     struct wrapper w;
-    uint32_t magic;
+    uint32_t magic = 0;
     CUresult r;
 
     *image = (struct image){NULL, 0};
     if (!data || !memory_mapped(data, 1))
         return CUDA_ERROR_INVALID_VALUE;
-    /* Text may be shorter than a magic number. */
     if (!*(const char *)data)
         return CUDA_ERROR_INVALID_IMAGE;
-    if (strnlen(data, sizeof(magic)) < sizeof(magic) && !memory_mapped(data, sizeof(magic)))
-        return CUDA_ERROR_INVALID_IMAGE;
-    memcpy(&magic, data, sizeof(magic));
+    /* No magic number holds a NUL, so text shorter than one is not read past its end. */
+    memcpy(&magic, data, strnlen(data, sizeof(magic)));
     if (magic == WRAPPER_MAGIC) {
         if (!memory_mapped(data, sizeof(w)))
             return CUDA_ERROR_INVALID_IMAGE;

@@ -94,12 +94,11 @@ static CUresult launch(CUfunction handle, const struct launch *l, CUstream strea
 
     if (r)
         return r;
-    r = function_resolve(ctx, handle, &fn);
+    r = stream_for_work(ctx, stream, &s);
+    if (!r)
+        r = function_resolve(ctx, handle, &fn);
     if (r)
         return leave(r);
-    s = stream_get(ctx, stream);
-    if (!s)
-        return leave(CUDA_ERROR_INVALID_HANDLE);
     if (s->ctx != fn->module->ctx)
         return leave(CUDA_ERROR_INVALID_CONTEXT);
     r = check_shape(fn, l);

@@ -810,9 +810,9 @@ CUresult cuMemFreeAsync(CUdeviceptr ptr, CUstream stream)
         return r;
     if (!ptr)
         return leave(CUDA_SUCCESS);
-    s = stream_get(ctx, stream);
-    if (!s)
-        return leave(CUDA_ERROR_INVALID_HANDLE);
+    r = stream_for_work(ctx, stream, &s);
+    if (r)
+        return leave(r);
     b = block_find(ptr);
     if (!b || b->base != ptr || b->kind != BLOCK_DEVICE || b->freeing)
         return leave(CUDA_ERROR_INVALID_VALUE);
@@ -1290,8 +1290,12 @@ CUresult cuMemUnmap(CUdeviceptr ptr, size_t size)
         return r;
     if (!mapped_range(ptr, size, &first, &count))
         return leave(CUDA_ERROR_INVALID_VALUE);
+    /* Work that was queued before the call still finds the memory. */
+    r = context_wait(NULL);
+    if (r)
+        return leave(r);
     memory_quiesce();
-    /* The wait gave the lock up, so look again. */
+    /* The waits gave the lock up, so look again. */
     if (mapped_range(ptr, size, &first, &count)) {
         for (size_t i = 0; i < count; i++)
             block_free(blocks.items[first]);
@@ -1335,6 +1339,9 @@ CUresult cuMemSetAccess(CUdeviceptr ptr, size_t size, const CUmemAccessDesc *des
     for (i = 0; i < blocks_in; i++)
         lowers |= ((struct block *)blocks.items[first + i])->accessible;
     if (lowers) {
+        r = context_wait(NULL);
+        if (r)
+            return leave(r);
         memory_quiesce();
         if (!mapped_range(ptr, size, &first, &blocks_in)) {
             memory_resume();

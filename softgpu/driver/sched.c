@@ -86,6 +86,7 @@ static void finish(struct op *op)
         s->tail = &s->head;
         list_remove(&s->active);
     }
+    s->queued--;
     if (counts_as_blocking(s))
         s->ctx->blocking_ops--;
     if (op->counted_wait)
@@ -264,6 +265,7 @@ void op_submit(struct stream *s, struct op *op)
         list_append(&drv.active, &s->active);
     *s->tail = op;
     s->tail = &op->next;
+    s->queued++;
     if (counts_as_blocking(s))
         s->ctx->blocking_ops++;
     if (s->head == op && step(s))
@@ -297,6 +299,7 @@ static void unlink_op(struct op *op)
             s->tail = p;
         if (!s->head)
             list_remove(&s->active);
+        s->queued--;
         if (counts_as_blocking(s))
             s->ctx->blocking_ops--;
         break;

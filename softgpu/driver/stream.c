@@ -88,6 +88,28 @@ struct stream *stream_get(struct context *ctx, CUstream handle)
     return s;
 }
 
+CUresult stream_for_work(struct context *ctx, CUstream handle, struct stream **out)
+{
+    uint64_t ctx_handle = ctx->handle;
+
+    for (;;) {
+        *out = stream_get(ctx, handle);
+        if (!*out)
+            return CUDA_ERROR_INVALID_HANDLE;
+        if ((*out)->queued < SOFT_QUEUE_MAX)
+            return CUDA_SUCCESS;
+        ctx->users++;
+        wait_done();
+        ctx->users--;
+        if (handle_get(ctx_handle, OBJECT_CONTEXT) != ctx) {
+            wake_done();
+            return CUDA_ERROR_CONTEXT_IS_DESTROYED;
+        }
+        if (atomic_load(&drv.sticky))
+            return (CUresult)atomic_load(&drv.sticky);
+    }
+}
+
 /* Enters, and finds the stream; on success the lock is held. */
 static CUresult enter_stream(CUstream handle, struct context **ctx, struct stream **s)
 {
@@ -456,9 +478,12 @@ static CUresult submit_host(CUstream stream, enum op_kind kind, void (*fn)(void)
 
     if (!fn)
         return CUDA_ERROR_INVALID_VALUE;
-    r = enter_stream(stream, &ctx, &s);
+    r = enter_context(&ctx);
     if (r)
         return r;
+    r = stream_for_work(ctx, stream, &s);
+    if (r)
+        return leave(r);
     op = pool_start_host() ? op_new(kind) : NULL;
     if (!op)
         return leave(CUDA_ERROR_OUT_OF_MEMORY);
@@ -490,10 +515,13 @@ static CUresult submit_value(CUstream stream, enum op_kind kind, CUdeviceptr add
     struct context *ctx;
     struct stream *s;
     struct op *op;
-    CUresult r = enter_stream(stream, &ctx, &s);
+    CUresult r = enter_context(&ctx);
 
     if (r)
         return r;
+    r = stream_for_work(ctx, stream, &s);
+    if (r)
+        return leave(r);
     if (flags & ~allowed || addr % (wide ? 8 : 4) ||
         !memory_live(addr, wide ? 8 : 4, kind == OP_WRITE_VALUE))
         return leave(CUDA_ERROR_INVALID_VALUE);

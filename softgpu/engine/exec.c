@@ -35,7 +35,8 @@ struct sg_runner {
     const struct sg_ranges *ranges;
     uint8_t *shared;
     size_t shared_size;
-    uint8_t *local; /* MAX_WARPS * LANES * SG_LOCAL_MAX bytes, reserved on first use */
+    uint8_t *local; /* address space for local_warps warps, reserved when first needed */
+    uint32_t local_warps;
     uint32_t local_high;
     uint8_t *uniform;
     uint8_t *warp_specials;
@@ -102,9 +103,9 @@ struct sg_runner *sg_runner_new(uint32_t sm_id)
     return r;
 }
 
-static size_t local_bytes(void)
+static size_t local_bytes(const struct sg_runner *r)
 {
-    return (size_t)MAX_WARPS * LANES * SG_LOCAL_MAX;
+    return (size_t)r->local_warps * LANES * SG_LOCAL_MAX;
 }
 
 void sg_runner_free(struct sg_runner *r)
@@ -121,7 +122,7 @@ void sg_runner_free(struct sg_runner *r)
         }
     }
     if (r->local)
-        munmap(r->local, local_bytes());
+        munmap(r->local, local_bytes(r));
     free(r->shared);
     free(r->uniform);
     free(r->warp_specials);
@@ -1500,6 +1501,7 @@ static enum sg_status prepare(struct sg_runner *r, const struct sg_launch *launc
     const struct sg_function *fn = launch->fn;
     uint64_t shared, dyn_base;
     size_t threads;
+    uint32_t warps;
 
     dyn_base = ((uint64_t)fn->static_shared + 1023) & ~UINT64_C(1023);
     shared =
@@ -1516,12 +1518,21 @@ static enum sg_status prepare(struct sg_runner *r, const struct sg_launch *launc
         r->shared = p;
         r->shared_size = shared;
     }
-    if (fn->uses_local && !r->local) {
-        void *p = mmap(NULL, local_bytes(), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    threads = (size_t)launch->block[0] * launch->block[1] * launch->block[2];
+    warps = (uint32_t)((threads + LANES - 1) / LANES);
+    if (fn->uses_local && r->local_warps < warps) {
+        void *p;
 
-        if (p == MAP_FAILED)
+        if (r->local)
+            munmap(r->local, local_bytes(r));
+        r->local = NULL;
+        r->local_warps = warps;
+        p = mmap(NULL, local_bytes(r), PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED) {
+            r->local_warps = 0;
             return SG_NO_MEMORY;
+        }
         r->local = p;
     }
     r->env.shared = r->shared;
@@ -1530,9 +1541,8 @@ static enum sg_status prepare(struct sg_runner *r, const struct sg_launch *launc
     r->env.params = launch->params;
     r->env.param_size = fn->info.param_bytes;
     fill_specials(r, launch, (uint32_t)dyn_base);
-    threads = (size_t)launch->block[0] * launch->block[1] * launch->block[2];
     r->live = (uint32_t)threads;
-    r->nwarps = (uint32_t)((threads + LANES - 1) / LANES);
+    r->nwarps = warps;
     r->local_high = fn->local_bytes;
     memset(r->barriers, 0, sizeof(r->barriers));
     for (uint32_t k = 0; k < r->nwarps; k++) {
@@ -1546,7 +1556,7 @@ static enum sg_status prepare(struct sg_runner *r, const struct sg_launch *launc
         w->runner = r;
         w->index = k;
         w->dead = ~exist;
-        w->local = r->local ? r->local + (size_t)k * LANES * SG_LOCAL_MAX : NULL;
+        w->local = fn->uses_local ? r->local + (size_t)k * LANES * SG_LOCAL_MAX : NULL;
         w->base[BASE_CONST] = fn->module->consts;
         w->base[BASE_WARP] = r->warp_specials + (size_t)W_BYTES * k;
         w->base[BASE_UNIFORM] = r->uniform;
@@ -1621,8 +1631,9 @@ enum sg_status sg_run_cta(struct sg_runner *r, const struct sg_launch *launch,
     abandon(r);
     sg_ranges_release(r->ranges);
     r->ranges = NULL;
-    if (r->local && r->local_high > 16384)
-        madvise(r->local, local_bytes(), MADV_DONTNEED);
+    /* Deep recursion is rare: give its pages back rather than keep them for every thread. */
+    if (r->local && r->local_high > 65536 + r->fn->local_bytes)
+        madvise(r->local, local_bytes(r), MADV_DONTNEED);
     if (launch->instructions)
         atomic_fetch_add_explicit(launch->instructions, r->instructions, memory_order_relaxed);
     *fault = r->fault;

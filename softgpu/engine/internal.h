@@ -230,6 +230,7 @@ struct sg_module {
     struct arena arena;
     struct var *globals; /* global and const, for lookup by name */
     struct storage *storage;
+    uint64_t storage_bytes;
     struct sg_function **funcs; /* all, by index */
     uint32_t nfuncs;
     struct sg_function **entries;

@@ -19,7 +19,11 @@
 #define IS_FULL ((m | w->dead) == FULL_MASK)
 #define EACH for (int l = 0; l < LANES; l++)
 /* Slots never overlap in part, so lanes are independent. */
+#ifdef __clang__
+#define VECTOR EACH
+#else
 #define VECTOR _Pragma("GCC ivdep") EACH
+#endif
 #define EACH_IN(m)                                                                                 \
     for (uint32_t left_ = (m), l = 0; left_ && (l = (uint32_t)__builtin_ctz(left_), 1);            \
          left_ &= left_ - 1)

@@ -16,11 +16,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define MAX_DEPTH 128           /* nested blocks, braces of initialisers, parentheses */
-#define MAX_FRAME (8u << 20)    /* bytes of registers of one function, for a warp */
-#define MAX_CODE (8u << 20)     /* instructions of one function */
-#define MAX_CONSTS (256u << 20) /* bytes of constants of a module */
-#define MAX_STORAGE (UINT64_C(1) << 40)
+#define MAX_DEPTH 128                   /* nested blocks, braces of initialisers, parentheses */
+#define MAX_FRAME (8u << 20)            /* bytes of registers of one function, for a warp */
+#define MAX_CODE (8u << 20)             /* instructions of one function */
+#define MAX_CONSTS (256u << 20)         /* bytes of constants of a module */
+#define MAX_STORAGE (UINT64_C(4) << 30) /* bytes of .global and .const of a module */
 #define MAX_ALIGN 4096
 #define MAX_PARAM_BYTES 32764    /* of a kernel: CUDA's limit */
 #define MAX_FUNCTIONS (1u << 19) /* addresses of functions must fit their window */
@@ -302,7 +302,21 @@ static struct sym *add_sym(struct parser *p, const char *s, size_t n, uint64_t i
     return y;
 }
 
-/* Registers of a range stay filed after the range is gone: ids are never used again. */
+/* Registers of a range stay filed until the function ends: ids are never used again. */
+static void forget_ranges(struct parser *p)
+{
+    for (size_t b = 0; b < SYM_BUCKETS; b++) {
+        struct sym **at = &p->buckets[b];
+
+        while (*at) {
+            if ((*at)->id)
+                *at = (*at)->hnext;
+            else
+                at = &(*at)->hnext;
+        }
+    }
+}
+
 static void pop_scope(struct parser *p, struct sym *mark)
 {
     while (p->scope != mark) {
@@ -887,12 +901,15 @@ static uint8_t *allocate_storage(struct parser *p, uint64_t size, uint64_t align
     if (size > MAX_STORAGE)
         parse_no_memory(p);
     bytes = size > (256u << 10) ? (size + 4095) & ~(size_t)4095 : 256u << 10;
+    if (bytes > MAX_STORAGE - p->mod->storage_bytes)
+        parse_no_memory(p);
     s = parse_keep(p, sizeof(*s));
     s->base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                    -1, 0);
     if (s->base == MAP_FAILED)
         parse_no_memory(p);
     s->size = bytes;
+    p->mod->storage_bytes += bytes;
     s->next = p->mod->storage;
     p->mod->storage = s;
     switch (sg_memmap_add(p->mod->map, (uint64_t)(uintptr_t)s->base, bytes, true)) {
@@ -1922,6 +1939,7 @@ static void function(struct parser *p, bool entry, enum linkage linkage)
     if (!parse_is(p, '}'))
         unexpected(p);
     finish_body(p);
+    forget_ranges(p);
     pop_scope(p, mark);
     p->fn = NULL;
     parse_advance(p);
@@ -2183,8 +2201,10 @@ static void module_text(struct parser *p)
             continue;
         }
         if (accept_dot(p, "address_size")) {
+            uint32_t line = p->tok.line;
+
             if (parse_const_int(p) != 64)
-                parse_fail(p, p->tok.line, "only .address_size 64 is supported");
+                parse_fail(p, line, "only .address_size 64 is supported");
             continue;
         }
         if (skipped_directive(p))

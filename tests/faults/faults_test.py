@@ -249,6 +249,7 @@ def main():
     parser = argparse.ArgumentParser(description="What one tenant's failure does to the others.")
     parser.add_argument("--build", default="build")
     parser.add_argument("--vm", action="store_true", help="in VMs too")
+    parser.add_argument("--gpu", default="soft", choices=("soft", "nvidia"))
     parser.add_argument("names", nargs="*", help="only tests whose name holds one of these")
     options = parser.parse_args()
     build = os.path.abspath(options.build)
@@ -257,7 +258,7 @@ def main():
     # Small enough that running out takes no time.
     environment = {"VGPU_SOFT_MEMORY_MB": "256"}
 
-    with Mediator(build, gpu="soft", environment=environment) as mediator:
+    with Mediator(build, gpu=options.gpu, environment=environment) as mediator:
         place, other = Host(build, mediator), Host(build, mediator)
         for test in TESTS:
             results.run(f"host: {test.__name__}", lambda test=test: test(mediator, place, other))
@@ -269,7 +270,7 @@ def main():
         scratch = tempfile.mkdtemp(prefix="vgpu-faults-")
         try:
             initramfs = guest_initramfs(build, os.path.join(scratch, "root.cpio"))
-            with Mediator(build, gpu="soft", environment=environment) as mediator:
+            with Mediator(build, gpu=options.gpu, environment=environment) as mediator:
                 vms = []
                 for number, name in enumerate(("one", "two"), 1):
                     mediator.add_vm(name, number, "AB"[number - 1], "medium")

@@ -73,6 +73,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     vgpu_view_init(&view, base, &header);
     vgpu_host_init(&worker.host, &view, -1);
     worker.page = &page;
+    worker.output_fd = -1;
     worker.assign.flags = WORKER_ASSIGN_MEASURE;
     if (worker_objects_init(&worker) != 0 || worker_waits_init(&worker) != 0)
         die("out of memory");

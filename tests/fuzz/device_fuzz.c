@@ -164,11 +164,16 @@ static void check(struct model *model)
         CHECK((core->open_channels >> i & 1) == open);
         CHECK((model->eventfds >> i & 1) == asked);
         CHECK(channel->has_eventfds == asked);
+        CHECK(!asked || channel->held);
+        CHECK(!(channel->held && channel->draining));
+        CHECK(channel->state != VGPU_CH_CLOSING || channel->held);
+        CHECK(channel->state != VGPU_CH_FREE ||
+              !channel->held); /* what the guest may reuse is unmapped */
         CHECK(channel->runs <= VGPU_RUNS_MAX && channel->pages <= VGPU_PAGES_MAX);
         CHECK(channel->table % 8 == 0);
         if (core->link != VGPU_STUB_LINK_READY) {
             CHECK(channel->state == VGPU_CH_FREE || channel->state == VGPU_CH_DEAD);
-            CHECK(!channel->draining);
+            CHECK(!channel->draining && !channel->held);
         }
     }
 }

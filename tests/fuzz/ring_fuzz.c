@@ -46,11 +46,13 @@ static void require(bool ok)
         abort();
 }
 
-static void write_shared(struct vgpu_view *view, struct input *in)
+static void write_shared(struct vgpu_view *view, uint64_t position, struct input *in)
 {
     struct vgpu_arena_shared *shared = view->shared;
     uint32_t slots = view->header.ring_slots;
-    uint32_t slot = take(in, 2) % slots;
+    /* Mostly where the consumer will look next. */
+    uint32_t where = take(in, 2);
+    uint32_t slot = (uint32_t)(where & 1 ? where / 2 : position + where / 2 % 4) % slots;
     uint8_t *record = view->ring + (size_t)slot * VGPU_SLOT_BYTES;
 
     switch (take(in, 1) % 8) {
@@ -58,7 +60,7 @@ static void write_shared(struct vgpu_view *view, struct input *in)
         struct vgpu_record r = {.opcode = (uint16_t)take(in, 1), .reply = VGPU_REPLY_NONE};
         r.size = take(in, 3);
         memcpy(record, &r, sizeof(r));
-        atomic_store(&view->commit[slot], 1 + take(in, 1) % 4);
+        atomic_store(&view->commit[slot], (uint32_t)(position / slots) + 1 + take(in, 1) % 4 / 3);
         break;
     }
     case 1: {
@@ -71,7 +73,7 @@ static void write_shared(struct vgpu_view *view, struct input *in)
         break;
     case 3:
         for (uint32_t i = slot; i < slots; i++)
-            atomic_store(&view->commit[i], 1);
+            atomic_store(&view->commit[i], (uint32_t)(position / slots) + 1);
         break;
     case 4:
         atomic_store(&shared->head, take(in, 2));
@@ -123,7 +125,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     vgpu_view_init(&view, arena, &header);
     vgpu_host_init(&host, &view, -1);
     vgpu_consumer_init(&consumer, &host, OPCODES);
-    consumer.spin.max_ns = 0;
+    /* As after some laps, so that the ring's end is near. */
+    consumer.position = consumer.woken_at = take(&in, 2);
+    atomic_store(&view.shared->head, consumer.position + take(&in, 1));
+    consumer.spin.max_ns = 0; /* waiting finds nothing new here */
     atomic_store(&consumer.spin.budget_ns, 0);
 
     for (unsigned calls = 0; in.left && calls < CALLS_MAX; calls++) {
@@ -131,7 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         switch (take(&in, 1) % 4) {
         case 0:
         case 1:
-            write_shared(&view, &in);
+            write_shared(&view, consumer.position, &in);
             break;
         case 2: {
             int status = vgpu_ring_next(&consumer, buffer);
@@ -143,6 +148,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             require(record->size >= sizeof(*record) && record->size <= VGPU_RECORD_MAX);
             require(record->reply < header.reply_count || record->reply == VGPU_REPLY_NONE);
             require(consumer.position > before);
+            uint64_t slots = (record->size + VGPU_SLOT_BYTES - 1) / VGPU_SLOT_BYTES;
+            require((consumer.position - slots) / header.ring_slots ==
+                    (consumer.position - 1) / header.ring_slots);
             vgpu_reply_post(&host, record->reply, 0, buffer, record->size);
             vgpu_host_release(&host, record->context);
             break;

@@ -24,6 +24,7 @@ static CUevent mixed[STREAMS], begin, end;
 static CUfunction mix, fold;
 static size_t chunk; /* words per stream */
 static int host_calls;
+static bool no_host_calls;
 
 static void on_host(void *calls)
 {
@@ -97,7 +98,11 @@ static void job(void)
         CHECK(cuStreamWaitEvent(streams[s], mixed[(s + 1) % STREAMS], CU_EVENT_WAIT_DEFAULT));
         launch_1d(fold, streams[s], chunk, 128, PARAMS(&into, &other, &n));
         CHECK(cuMemcpyDtoHAsync(pinned_folded + (size_t)s * chunk, into, bytes, streams[s]));
-        CHECK(cuLaunchHostFunc(streams[s], on_host, &host_calls));
+        CUresult result = cuLaunchHostFunc(streams[s], on_host, &host_calls);
+        if (result == CUDA_ERROR_NOT_SUPPORTED) /* a mediated GPU may refuse it */
+            no_host_calls = true;
+        else
+            CHECK(result);
     }
     /* The last event follows everything: stream 0 waits for all the others. */
     for (int s = 1; s < STREAMS; s++) {
@@ -122,7 +127,7 @@ static void check(void)
         if (pinned_folded[i] != expected_folded[i])
             fail("word %zu folded is %#x, expected %#x", i, pinned_folded[i], expected_folded[i]);
     }
-    if (host_calls != STREAMS)
+    if (!no_host_calls && host_calls != STREAMS)
         fail("%d host functions ran, expected %d", host_calls, STREAMS);
 }
 

@@ -241,7 +241,9 @@ def test_connect_refused_by_the_daemon(guest):
 def test_refused_channel_may_try_again(guest):
     mediator = guest.mediator()
     job = guest.steps("open arena-mb=2 map connect connect connect bell hold")
-    Channel(mediator, mediator.expect(CHANNEL_OPEN)).answer(DEAD, LIMIT)
+    refused = Channel(mediator, mediator.expect(CHANNEL_OPEN))
+    refused.answer(DEAD, LIMIT)
+    mediator.expect_close(refused)
     expect(job, f"connect: ECONNREFUSED reason {LIMIT}")
     channel = mediator.accept()
     expect(job, f"connect: channel {channel.number}\nconnect: EBUSY")
@@ -351,6 +353,7 @@ def test_worker_death_is_told(guest):
     job, channel = connected(guest, mediator, "wait=10000 hold")
     channel.answer(DEAD, WORKER_DIED)
     expect(job, f"wait: EPIPE reason {WORKER_DIED}")
+    mediator.expect_close(channel)
 
 
 def test_64_channels(guest):

@@ -150,8 +150,10 @@ int main(int argc, char **argv)
         if (polls[1].revents) {
             if (read(doorbell, &value, sizeof(value)) != sizeof(value))
                 _exit(3);
-            if (behaviour == FAKE_CRASH)
-                kill(getpid(), SIGSEGV);
+            if (behaviour == FAKE_CRASH) {
+                signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would exit instead */
+                raise(SIGSEGV);
+            }
             if (behaviour == FAKE_VIOLATION)
                 end(WORKER_MSG_ENDED, VGPU_REASON_PROTOCOL, "record 5: size 70000 of at most 65536",
                     1);

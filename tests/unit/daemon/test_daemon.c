@@ -171,6 +171,12 @@ static int stop_daemon(int signal)
     kill(daemon_pid, signal);
     waitpid(daemon_pid, &status, 0);
     daemon_pid = 0;
+    if (signal == SIGTERM && status) {
+        char *log = get_file("log");
+
+        fprintf(stderr, "%s\n", log);
+        free(log);
+    }
     return status;
 }
 
@@ -968,6 +974,49 @@ static void a_second_daemon_is_refused(void **state)
     assert_true(is_up());
 }
 
+static void in_the_background_it_is_ready_when_its_starter_returns(void **state)
+{
+    char out[4096], arguments[512];
+    FILE *f;
+
+    snprintf(arguments, sizeof(arguments),
+             "--config-dir=%s/etc --run-dir=%s/run --worker=%s --driver=fake", dir, dir,
+             worker_path);
+    assert_int_equal(run_daemon(out, sizeof(out), arguments), 0);
+    assert_true(is_up());
+    f = fopen(in_dir("run/mediatord.pid"), "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%d", &daemon_pid), 1);
+    fclose(f);
+    WAIT_FOR(access(in_dir("run/mediatord.log"), F_OK) == 0);
+    kill(daemon_pid, SIGTERM);
+    WAIT_FOR(kill(daemon_pid, 0) != 0);
+    daemon_pid = 0;
+
+    /* A failure after going there is the starter's exit status too. */
+    assert_int_equal(unlink(in_dir("run/mediatord.pid")), 0);
+    assert_int_equal(mkdir(in_dir("run/mediatord.pid"), 0755), 0);
+    assert_int_equal(run_daemon(out, sizeof(out), arguments), 1);
+    assert_non_null(strstr(out, "mediatord.pid: Is a directory"));
+}
+
+static void systemd_is_told_when_it_is_ready(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct pollfd p = {socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), POLLIN, 0};
+    char text[64] = "";
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", dir);
+    assert_int_equal(bind(p.fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    setenv("NOTIFY_SOCKET", address.sun_path, 1);
+    start_daemon("--driver=fake", NULL);
+    unsetenv("NOTIFY_SOCKET");
+    assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
+    assert_true(read(p.fd, text, sizeof(text) - 1) > 0);
+    assert_string_equal(text, "READY=1");
+    close(p.fd);
+}
+
 static void a_worker_has_a_user_of_its_own(void **state)
 {
     char copy[256], command[1024];
@@ -1035,6 +1084,8 @@ int main(int argc, char **argv)
         TEST(statistics_are_written_when_asked_and_at_the_end),
         TEST(what_cannot_start_says_why_in_one_line),
         TEST(a_second_daemon_is_refused),
+        TEST(in_the_background_it_is_ready_when_its_starter_returns),
+        TEST(systemd_is_told_when_it_is_ready),
         TEST(a_worker_has_a_user_of_its_own),
         TEST(a_worker_program_that_is_missing_is_named),
     };

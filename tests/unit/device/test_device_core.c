@@ -661,8 +661,10 @@ static void a_refused_open_tells_why_and_can_be_tried_again(void **state)
         expect_channel(fake, 2, VGPU_CH_DEAD, reason);
         assert_int_equal(fake->eventfds, 0);
         command(fake, 2, VGPU_CH_CMD_CLOSE);
+        expect_channel(fake, 2, VGPU_CH_CLOSING, VGPU_REASON_NONE);
+        last_sent(fake, VGPU_MSG_CHANNEL_CLOSE);
+        tell(fake, 2, serial, VGPU_CH_FREE, VGPU_REASON_NONE);
         expect_channel(fake, 2, VGPU_CH_FREE, VGPU_REASON_NONE);
-        last_sent(fake, VGPU_MSG_CHANNEL_OPEN); /* a dead channel needs no CHANNEL_CLOSE */
     }
 }
 
@@ -679,9 +681,45 @@ static void a_channel_that_the_host_ends_is_dead_with_a_reason(void **state)
     assert_int_equal(get(fake, VGPU_REG_IRQ_CONTROL), 1);
     put(fake, VGPU_REG_DOORBELL, 4);
     assert_int_equal(fake->signalled[4], 0);
-    tell(fake, 4, serial, VGPU_CH_FREE,
-         VGPU_REASON_NONE); /* both end a serial; the second is no news */
+    assert_int_equal(fake->disconnects, 0);
+}
+
+/* A dying worker may still write to the pages: they are the guest's again only with FREE. */
+static void a_dead_channel_is_free_only_when_the_mediator_has_let_go(void **state)
+{
+    struct fake *fake = *state;
+    uint32_t serial;
+
+    connect_mediator(fake);
+    serial = open_channel(fake, 4);
+    tell(fake, 4, serial, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
+    command(fake, 4, VGPU_CH_CMD_CLOSE);
+    expect_channel(fake, 4, VGPU_CH_CLOSING, VGPU_REASON_NONE);
+    tell(fake, 4, serial, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
+    expect_channel(fake, 4, VGPU_CH_CLOSING, VGPU_REASON_NONE);
+    tell(fake, 4, serial, VGPU_CH_FREE, VGPU_REASON_NONE);
+    expect_channel(fake, 4, VGPU_CH_FREE, VGPU_REASON_NONE);
+
+    /* It may say so unasked, and then there is nothing to wait for. */
+    serial = open_channel(fake, 4);
+    tell(fake, 4, serial, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
+    tell(fake, 4, serial, VGPU_CH_FREE, VGPU_REASON_NONE);
     expect_channel(fake, 4, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
+    fake->sent_count = 0;
+    command(fake, 4, VGPU_CH_CMD_CLOSE);
+    expect_channel(fake, 4, VGPU_CH_FREE, VGPU_REASON_NONE);
+    assert_int_equal(fake->sent_count, 0);
+
+    /* A reset does not make it forget either. */
+    serial = open_channel(fake, 4);
+    tell(fake, 4, serial, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
+    vgpu_stub_reset(&fake->core);
+    last_sent(fake, VGPU_MSG_CHANNEL_CLOSE);
+    fill_table(fake, 4);
+    command(fake, 4, VGPU_CH_CMD_OPEN);
+    last_sent(fake, VGPU_MSG_CHANNEL_CLOSE);
+    tell(fake, 4, serial, VGPU_CH_FREE, VGPU_REASON_NONE);
+    assert_int_not_equal(last_open_serial(fake), serial);
     assert_int_equal(fake->disconnects, 0);
 }
 
@@ -728,7 +766,7 @@ static void answers_that_cross_a_close_are_understood(void **state)
     serial = open_channel(fake, 0);
     command(fake, 0, VGPU_CH_CMD_CLOSE);
     tell(fake, 0, serial, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
-    expect_channel(fake, 0, VGPU_CH_FREE, VGPU_REASON_NONE);
+    expect_channel(fake, 0, VGPU_CH_CLOSING, VGPU_REASON_NONE);
     tell(fake, 0, serial, VGPU_CH_FREE, VGPU_REASON_NONE);
     expect_channel(fake, 0, VGPU_CH_FREE, VGPU_REASON_NONE);
     assert_int_equal(fake->disconnects, 0);
@@ -1147,6 +1185,8 @@ static void an_open_after_reset_waits_for_the_old_pages(void **state)
     fill_table(fake, 6);
     command(fake, 6, VGPU_CH_CMD_OPEN);
     tell(fake, 6, old, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
+    last_sent(fake, VGPU_MSG_CHANNEL_CLOSE);
+    tell(fake, 6, old, VGPU_CH_FREE, VGPU_REASON_NONE);
     assert_int_not_equal(last_open_serial(fake), old);
     expect_channel(fake, 6, VGPU_CH_OPENING, VGPU_REASON_NONE);
 
@@ -1346,6 +1386,7 @@ int main(void)
         TEST(open_asks_the_mediator_and_its_answer_opens),
         TEST(a_refused_open_tells_why_and_can_be_tried_again),
         TEST(a_channel_that_the_host_ends_is_dead_with_a_reason),
+        TEST(a_dead_channel_is_free_only_when_the_mediator_has_let_go),
         TEST(close_waits_for_the_mediator_to_let_go),
         TEST(answers_that_cross_a_close_are_understood),
         TEST(commands_in_the_wrong_state_do_nothing),

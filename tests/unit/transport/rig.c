@@ -29,7 +29,7 @@ static int wait_word(void *transport, _Atomic uint32_t *word, uint32_t expected,
     if (atomic_load(&rig->dead))
         return -EPIPE;
     int err = vgpu_futex_wait(word, expected, WAIT_MS, true);
-    if (err == -ETIMEDOUT && atomic_load(word) != expected)
+    if (err == -ETIMEDOUT)
         atomic_fetch_add(&rig->lost, 1);
     return err;
 }

@@ -21,8 +21,7 @@ struct rig {
     _Atomic uint32_t owner;
     _Atomic bool dead;
     _Atomic uint32_t doorbells;
-    _Atomic uint32_t
-        lost; /* waits that ended by time although their word had changed: lost wake-ups */
+    _Atomic uint32_t lost; /* waits that ended by time: lost wake-ups */
     int doorbell;
     void *memory;
     uint64_t bytes;

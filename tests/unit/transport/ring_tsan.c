@@ -5,7 +5,9 @@
  * that calls ordered between threads stay ordered, that replies belong to their calls, and that
  * stages come back. Sizes, pauses and sleeps vary; the ring is small, so that it fills.
  *
- * usage: ring_tsan [records per thread]; exits non-zero on the first difference.
+ * usage: ring_tsan [records per thread [threads [calls]]]
+ * With `calls` every record is a call that waits for its reply, so that (with VGPU_SPIN_US=0) both
+ * sides sleep and wake all the time. Exits non-zero on the first difference.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -16,7 +18,7 @@
 
 #include "rig.h"
 
-#define THREADS 6
+#define THREADS_MAX 16
 
 enum { OP_DATA = 1, OP_ORDERED, OP_CALL, OP_STAGE, OP_END, OPCODES };
 
@@ -32,6 +34,8 @@ static struct vgpu_producer producer;
 static struct vgpu_replies *replies;
 static struct vgpu_heap *heap;
 static unsigned per_thread = 20000;
+static unsigned thread_count = 6;
+static bool only_calls;
 static pthread_mutex_t order_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t order;
 
@@ -73,11 +77,14 @@ static void *produce(void *argument)
 
     for (unsigned i = 0; i < per_thread; i++) {
         uint32_t size = sizeof(struct body) + rig_random(&seed) % 400;
-        switch (rig_random(&seed) % 16) {
+        switch (only_calls ? 0 : rig_random(&seed) % 16) {
         case 0: {
             int slot = vgpu_reply_begin(replies);
             const struct vgpu_reply *reply;
             uint64_t echo;
+            /* Every moment of the consumer's way to sleep is to be met. */
+            for (uint32_t n = only_calls ? rig_random(&seed) % 256 : 0; n; n--)
+                vgpu_cpu_relax();
             check(slot >= 0, "no reply slot");
             send_record(OP_CALL, thread, i, (uint16_t)slot, 0, size);
             check(vgpu_reply_wait(replies, slot, &reply) == 0, "no reply");
@@ -118,9 +125,9 @@ static void *consume(void *unused)
     static _Alignas(8) uint8_t buffer[VGPU_RECORD_MAX];
     const struct body *b = (const void *)buffer;
     struct vgpu_consumer consumer;
-    uint64_t next[THREADS] = {0};
+    uint64_t next[THREADS_MAX] = {0};
     uint64_t next_ordered = 0;
-    unsigned running = THREADS;
+    unsigned running = thread_count;
 
     vgpu_consumer_init(&consumer, &rig.host, OPCODES);
     while (running) {
@@ -130,7 +137,7 @@ static void *consume(void *unused)
             continue;
         }
         check(status == VGPU_RING_RECORD, consumer.violation ? consumer.violation : "violation");
-        check(b->thread < THREADS, "a record of no thread");
+        check(b->thread < thread_count, "a record of no thread");
         for (const uint8_t *p = buffer + sizeof(*b); p < buffer + b->record.size; p++)
             check(*p == (uint8_t)(b->sequence + b->thread), "a record's body is torn");
         if (b->record.opcode == OP_ORDERED) {
@@ -157,10 +164,14 @@ static void *consume(void *unused)
 
 int main(int argc, char **argv)
 {
-    pthread_t threads[THREADS], consumer;
+    pthread_t threads[THREADS_MAX], consumer;
 
     if (argc > 1)
         per_thread = (unsigned)strtoul(argv[1], NULL, 10);
+    if (argc > 2)
+        thread_count = (unsigned)strtoul(argv[2], NULL, 10);
+    only_calls = argc > 3 && strcmp(argv[3], "calls") == 0;
+    check(thread_count >= 1 && thread_count <= THREADS_MAX, "threads out of range");
     /* Fewer slots than threads, and a heap small enough that stages run out. */
     rig_create(&rig, 4u << 20, 2048, 3);
     vgpu_producer_init(&producer, &rig.channel);
@@ -168,13 +179,13 @@ int main(int argc, char **argv)
     heap = vgpu_heap_create(&rig.channel);
     check(replies && heap, "out of memory");
     pthread_create(&consumer, NULL, consume, NULL);
-    for (uintptr_t i = 0; i < THREADS; i++)
+    for (uintptr_t i = 0; i < thread_count; i++)
         pthread_create(&threads[i], NULL, produce, (void *)i);
-    for (int i = 0; i < THREADS; i++)
+    for (unsigned i = 0; i < thread_count; i++)
         pthread_join(threads[i], NULL);
     pthread_join(consumer, NULL);
     check(!atomic_load(&rig.lost), "a wake-up was lost");
-    printf("ring_tsan: %u threads, %u records each, %u doorbells\n", THREADS, per_thread,
+    printf("ring_tsan: %u threads, %u records each, %u doorbells\n", thread_count, per_thread,
            atomic_load(&rig.doorbells));
     vgpu_heap_destroy(heap);
     vgpu_replies_destroy(replies);

@@ -141,10 +141,60 @@ static void records_stay_within_bounds_whatever_the_guest_writes(void **state)
     rig_destroy(&rig);
 }
 
+static void *change_sizes(void *unused)
+{
+    /* Both sizes are valid, so only a consumer that looks twice is confused. */
+    while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+        uint64_t near = atomic_load_explicit(&rig.channel.view.shared->tail, memory_order_relaxed);
+        for (uint64_t i = 0; i < 4; i++) {
+            uint64_t slot = (near + i) % SLOTS;
+            volatile struct vgpu_record *r =
+                (volatile void *)(rig.channel.view.ring + slot * VGPU_SLOT_BYTES);
+            if (slot < SLOTS - 16)
+                r->size = r->size == 64 ? 1024 : 64;
+        }
+    }
+    return NULL;
+}
+
+static void a_header_is_fetched_once(void **state)
+{
+    static _Alignas(8) uint8_t buffer[VGPU_RECORD_MAX];
+    const struct vgpu_record *r = (const void *)buffer;
+    struct vgpu_consumer consumer;
+    pthread_t attacker;
+    unsigned small = 0, large = 0;
+
+    rig_create(&rig, 4u << 20, SLOTS, REPLIES);
+    atomic_store(&stop, false);
+    pthread_create(&attacker, NULL, change_sizes, NULL);
+    for (int round = 0; round < 1000 || ((!small || !large) && round < 1000000); round++) {
+        refill();
+        vgpu_consumer_init(&consumer, &rig.host, OPCODES);
+        uint64_t before = 0;
+        while (vgpu_ring_next(&consumer, buffer) == VGPU_RING_RECORD) {
+            /* What was consumed is what was copied. */
+            assert_int_equal(consumer.position - before,
+                             (r->size + VGPU_SLOT_BYTES - 1) / VGPU_SLOT_BYTES);
+            before = consumer.position;
+            if (r->size == 64)
+                small++;
+            else
+                large++;
+        }
+        assert_null(consumer.violation);
+    }
+    atomic_store(&stop, true);
+    pthread_join(attacker, NULL);
+    assert_true(small && large);
+    rig_destroy(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_stay_within_bounds_whatever_the_guest_writes),
+        cmocka_unit_test(a_header_is_fetched_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

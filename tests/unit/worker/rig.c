@@ -56,6 +56,7 @@ int rig_start(void **state)
     rig.heap = view.heap;
     rig.next_handle = 1;
     worker->page = &rig.page;
+    worker->output_fd = -1;
     if (worker_objects_init(worker) != 0 || worker_waits_init(worker) != 0)
         return -1;
     return CALL(Window, NULL, 0, .base = VGPU_WINDOW_ADDRESS_MIN, .bytes = VGPU_WINDOW_ALIGN);

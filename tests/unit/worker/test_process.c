@@ -163,14 +163,14 @@ static int ended(struct process *p)
     return status;
 }
 
-static void await_ready(struct process *p)
+static void await_state(struct process *p, uint32_t state)
 {
     for (int i = 0; i < PATIENCE_MS; i++) {
-        if (atomic_load(&p->view.shared->host_state) != VGPU_HOST_STARTING)
-            break;
+        if (atomic_load(&p->view.shared->host_state) == state)
+            return;
         usleep(1000);
     }
-    assert_int_equal(atomic_load(&p->view.shared->host_state), VGPU_HOST_READY);
+    fail_msg("the host's state does not become %u", state);
 }
 
 static void start(struct process *p)
@@ -182,7 +182,7 @@ static void start(struct process *p)
     prepare(p, &message);
     assign(p, &message);
     assert_int_equal(receive(p), WORKER_MSG_STARTED);
-    await_ready(p);
+    await_state(p, VGPU_HOST_READY);
 }
 
 static int clean(void **state)
@@ -311,7 +311,7 @@ static void a_worker_serves_a_channel_and_stops(void **state)
     assert_int_equal(receive(p), WORKER_MSG_STARTED);
     assert_int_equal(p->message.started.process_id, 77);
     assert_string_equal(p->message.started.process_name, "guest");
-    await_ready(p);
+    await_state(p, VGPU_HOST_READY);
     uint64_t memory = open_gpu(p, "store");
     launch(p, memory);
     assert_int_equal(CALL(p, CopyOutInline, NULL, 0, .source = memory, .bytes = 4), CUDA_SUCCESS);
@@ -330,7 +330,7 @@ static void a_worker_serves_a_channel_and_stops(void **state)
         ;
     assert_int_equal(type, WORKER_MSG_ENDED);
     assert_int_equal(p->message.end.reason, VGPU_REASON_NONE);
-    assert_int_equal(atomic_load(&p->view.shared->host_state), VGPU_HOST_DEAD);
+    await_state(p, VGPU_HOST_DEAD);
     assert_int_equal(receive(p), 0);
     assert_int_equal(ended(p), 0);
 }
@@ -433,7 +433,7 @@ static void a_guest_that_breaks_the_protocol_is_cut_off(void **state)
         assert_int_equal(type, WORKER_MSG_ENDED);
         assert_int_equal(p->message.end.reason, VGPU_REASON_PROTOCOL);
         assert_true(p->message.end.text[0]);
-        assert_int_equal(atomic_load(&p->view.shared->host_state), VGPU_HOST_DEAD);
+        await_state(p, VGPU_HOST_DEAD);
         assert_true(WIFEXITED(ended(p)));
         clean(state);
     }

@@ -515,10 +515,14 @@ class Link(DeviceCase):
         body, fds = mediator.expect(C.MSG_CHANNEL_OPEN)
         for fd in fds:
             os.close(fd)
-        mediator.channel_state(0, struct.unpack_from("<I", body, 4)[0], C.CH_DEAD, C.REASON_NO_WORKER)
+        serial = struct.unpack_from("<I", body, 4)[0]
+        mediator.channel_state(0, serial, C.CH_DEAD, C.REASON_NO_WORKER)
         self.wait_state(0, C.CH_DEAD, C.REASON_NO_WORKER)
         self.command(0, C.CH_CMD_CLOSE)
-        self.assertEqual(self.state(0), (C.CH_FREE, 0))
+        self.assertEqual(self.state(0), (C.CH_CLOSING, 0))
+        mediator.expect(C.MSG_CHANNEL_CLOSE)
+        mediator.channel_state(0, serial, C.CH_FREE)
+        self.wait_state(0, C.CH_FREE)
         self.open(mediator, 0)
 
     def test_without_a_mediator_open_is_refused_and_a_later_one_serves(self):
