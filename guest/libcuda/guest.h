@@ -338,6 +338,11 @@ CUresult vgpu_staging_wait(const struct vgpu_stage *stage);
 /* Context handle is gone: ranges registered in it are not registered any more. */
 void vgpu_staging_forget(uint32_t context_handle);
 
+/* memcpy(), with helper threads for large sizes. */
+void vgpu_memcpy(void *to, const void *from, size_t bytes);
+/* Ends the helpers; from then on copies are made alone. Not in a child of fork(). */
+void vgpu_memcpy_end(void);
+
 /* ---- functions ------------------------------------------------------------------------------- */
 
 CUresult vgpu_function_load(struct vgpu_object *function, int device,

@@ -247,6 +247,8 @@ __attribute__((destructor)) static void finish(void)
     atomic_store(&vgpu.ended, true);
     if (!client)
         return;
+    if (vgpu_channel_usable(&client->channel) != -EPERM)
+        vgpu_memcpy_end();
     unsigned self = vgpu_thread_self != NULL;
     if (vgpu_thread_count() > self)
         return;
