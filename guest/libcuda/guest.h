@@ -195,6 +195,8 @@ void vgpu_thread_streams_end(struct vgpu_thread *thread);
 static inline CUresult vgpu_ready(void);
 /* The result for a client that vgpu_ready() or the transport found unusable. */
 CUresult vgpu_unusable(void);
+/* The same for a channel that is dead: the worker's error, if it left one. */
+CUresult vgpu_gone(const struct vgpu_client *client);
 
 static inline CUresult vgpu_ready(void)
 {

@@ -52,6 +52,16 @@ static CUcontext primary;
 static int start(void **state)
 {
     CUdevice dev;
+    int version = 0, count, status = -1;
+    /* Asking for the version is no initialisation; a child may still start by itself. */
+    if (cuDriverGetVersion(&version) || version < 11000 ||
+        cuDeviceGetCount(&count) != CUDA_ERROR_NOT_INITIALIZED)
+        return 1;
+    pid_t child = fork();
+    if (!child)
+        _exit(cuInit(0) || cuDeviceGetCount(&count));
+    if (child < 0 || waitpid(child, &status, 0) != child || status)
+        return 1;
     return cuInit(0) || cuDeviceGet(&dev, 0) || cuDevicePrimaryCtxRetain(&primary, dev) ||
            cuCtxSetCurrent(primary);
 }
