@@ -46,6 +46,8 @@ enum { VGPU_LOG_QUIET, VGPU_LOG_ERRORS, VGPU_LOG_INFO, VGPU_LOG_DEBUG };
 
 /* One line on stderr, prefixed "vgpu: ", when environment VGPU_LOG (0 to 3, default 1) is at least
  * level. No newline in format. */
+/* Whether lines of that level are wanted. */
+bool vgpu_says(int level);
 void vgpu_say(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- objects --------------------------------------------------------------------------------- */
