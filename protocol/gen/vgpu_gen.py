@@ -295,7 +295,7 @@ def args_struct(o):
     out = [f"struct worker_args_{o.name} {{\n"]
     for f in o.ins:
         if f.kind == "bytes":
-            out.append(f"    const uint8_t *{f.name}; /* private copy, {f.name}_bytes long, 8-byte aligned */\n    uint32_t {f.name}_bytes;\n")
+            out.append(f"    const uint8_t *{f.name}; /* private copy, {f.name}_bytes long, 4-byte aligned */\n    uint32_t {f.name}_bytes;\n")
         elif f.handle and f.mode == "new":
             out.append(f"    uint32_t {f.name}; /* free handle */\n")
         elif f.handle:
