@@ -29,7 +29,8 @@ static const char fuzz_ptx[] = FUZZ_PTX;
 
 static struct vgpu_worker worker;
 static struct shm_page page;
-static struct vgpu_driver driver;
+static const struct vgpu_driver *loaded;
+static struct vgpu_driver driver; /* the same, but for launches */
 static CUresult (*launch)(CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
                           unsigned, CUstream, void **, void **);
 
@@ -168,7 +169,8 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     vgpu_log_set_level(VGPU_LOG_ERROR);
     if (worker_driver_load(&worker, path ? path : FUZZ_DRIVER, error, sizeof(error)) != 0)
         die(error);
-    driver = *worker.driver;
+    loaded = worker.driver;
+    driver = *loaded;
     launch = driver.cuLaunchKernel;
     driver.cuLaunchKernel = launch_tame;
     driver.cuLaunchKernelEx = launch_tame_ex;
