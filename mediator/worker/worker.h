@@ -139,7 +139,8 @@ struct vgpu_worker {
 
     /* The record being executed. */
     const struct vgpu_record *record;
-    uint64_t now; /* ns, taken when the record was fetched */
+    bool held;    /* it waits for the gate */
+    uint64_t now; /* ns, taken before it; after a batch, when that ended */
     bool answered_later;
     uint64_t moved; /* payload bytes it copied or filled, for the statistics */
 
@@ -264,6 +265,12 @@ void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, 
                    const void *payload, uint32_t bytes);
 /* Executes one record (a private copy). */
 void worker_execute_record(struct vgpu_worker *worker, const struct vgpu_record *record);
+/*
+ * Serves up to count records from the ring, until it is empty, the gate shuts or the guest breaks
+ * the protocol. record: VGPU_RECORD_MAX bytes that stay the caller's, 64-byte aligned, and keep what
+ * waits for the gate until the next call (vgpu_worker.held). Returns how many were served.
+ */
+unsigned worker_serve_batch(struct vgpu_worker *worker, struct vgpu_record *record, unsigned count);
 /* Serves the ring until the daemon says STOP, the daemon is gone, or the guest breaks the protocol.
  */
 void worker_serve(struct vgpu_worker *worker);
