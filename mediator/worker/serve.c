@@ -12,9 +12,10 @@
 
 #define BATCH 32               /* records between two looks at what is in flight */
 #define LINK_LOOK_NS 10000000u /* a busy worker looks this often whether it is to stop */
-#define REST_SPIN_NS 60000u    /* work in flight for less than this is polled without a rest */
-#define REST_MIN_NS 20000u
+#define REST_SPIN_NS 30000u    /* work in flight for less than this is polled without a rest */
+#define REST_MIN_NS 2000u
 #define REST_MAX_NS 1000000u
+#define REST_GATE_NS 200000u /* before a shut gate, with work in flight */
 
 void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, CUresult result,
                    const void *payload, uint32_t bytes)
@@ -229,7 +230,7 @@ void worker_serve(struct vgpu_worker *worker)
         if (worker->held) {
             /* The gate is shut; what is in flight still needs looking after. */
             uint64_t before = vgpu_now_ns();
-            shm_gate_wait(worker->page, worker_in_flight(worker) ? REST_MIN_NS * 10 : 10000000u);
+            shm_gate_wait(worker->page, worker_in_flight(worker) ? REST_GATE_NS : 10000000u);
             atomic_fetch_add_explicit(&worker->page->gate_wait_ns, vgpu_now_ns() - before,
                                       memory_order_relaxed);
             continue;
