@@ -125,7 +125,7 @@ static void the_quota_bounds_what_limits_set_aside(void **state)
         CUDA_ERROR_OUT_OF_MEMORY);
     assert_int_equal(
         CALL(CtxSetLimit, NULL, 0, .limit = CU_LIMIT_MALLOC_HEAP_SIZE, .value = UINT64_MAX),
-        CUDA_ERROR_OUT_OF_MEMORY);
+        CUDA_ERROR_INVALID_VALUE);
     assert_int_equal(
         CALL(CtxSetLimit, NULL, 0, .limit = CU_LIMIT_MALLOC_HEAP_SIZE, .value = 10 * MIB),
         CUDA_SUCCESS);
