@@ -236,6 +236,7 @@ static void strip(struct vgpu_worker *worker, struct worker_context *context)
     if (had_replies && worker_context_use(worker, context) == CUDA_SUCCESS)
         worker->driver->cuMemHostUnregister(worker->host.view.replies);
     device_heap_free(worker, context->heap);
+    worker_account(worker, -(int64_t)(context->malloc_bytes + context->printf_bytes));
     worker_remove(worker, VGPU_TYPE_CONTEXT, context->handle);
     LIST_REMOVE(context, link);
     worker->context_count--;
@@ -288,6 +289,35 @@ CUresult worker_do_CtxDestroy(struct vgpu_worker *worker, const struct worker_ar
     strip(worker, context);
     CUresult result = worker->driver->cuCtxDestroy_v2(context->context);
     free(context);
+    return result;
+}
+
+#define LIMIT_MAX (1ull << 48) /* more than any GPU has, and far from wrapping around */
+
+/* What the driver sets aside for kernels' malloc() and printf() is device memory as any other. */
+CUresult worker_do_CtxSetLimit(struct vgpu_worker *worker,
+                               const struct worker_args_CtxSetLimit *args,
+                               struct vgpu_answer *answer)
+{
+    struct worker_context *context = worker->current;
+    uint64_t quota = worker->assign.device_memory_limit, *counted = NULL;
+
+    if (!context)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (args->limit == CU_LIMIT_MALLOC_HEAP_SIZE)
+        counted = &context->malloc_bytes;
+    else if (args->limit == CU_LIMIT_PRINTF_FIFO_SIZE)
+        counted = &context->printf_bytes;
+    if (counted && args->value > LIMIT_MAX)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (counted && quota && args->value > *counted &&
+        (worker->device_memory > quota || args->value - *counted > quota - worker->device_memory))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = worker->driver->cuCtxSetLimit((CUlimit)args->limit, args->value);
+    if (result == CUDA_SUCCESS && counted) {
+        worker_account(worker, (int64_t)(args->value - *counted));
+        *counted = args->value;
+    }
     return result;
 }
 
