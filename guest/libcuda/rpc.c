@@ -7,13 +7,13 @@
 #include "vgpu_ops.h"
 #include "vgpu_rpc.h"
 
-CUresult vgpu_transport_result(int error)
+CUresult vgpu_transport_result(const struct vgpu_client *client, int error)
 {
     switch (error) {
     case -EPERM:
         return CUDA_ERROR_NOT_INITIALIZED;
     case -EPIPE:
-        return vgpu_unusable();
+        return vgpu_gone(client);
     case -ENOMEM:
         return CUDA_ERROR_OUT_OF_MEMORY;
     default:
@@ -69,7 +69,7 @@ const void *vgpu_rpc_wait(struct vgpu_rpc *rpc, uint32_t fixed_bytes)
     const struct vgpu_reply *reply;
     int error = vgpu_reply_wait(rpc->client->replies, rpc->slot, &reply);
     if (unlikely(error < 0)) {
-        rpc->result = vgpu_transport_result(error);
+        rpc->result = vgpu_transport_result(rpc->client, error);
         return NULL;
     }
     rpc->result = (CUresult)reply->result;

@@ -195,25 +195,17 @@ static bool put_edge(struct vgpu_answer *answer, struct worker_graph *graph, CUg
 
 /* ---- capture ---- */
 
-bool worker_capturing(struct vgpu_worker *worker, CUstream stream)
-{
-    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
-
-    return stream && worker->driver->cuStreamIsCapturing &&
-           worker->driver->cuStreamIsCapturing(stream, &status) == CUDA_SUCCESS &&
-           status != CU_STREAM_CAPTURE_STATUS_NONE;
-}
-
-/* The stream's work is captured from here on. */
-static void mark_for_capture(struct vgpu_worker *worker, uint32_t handle, CUstream stream)
+/* The stream's work is captured from here on. A capture of a blocking stream makes the default
+ * stream unusable. */
+static void mark_for_capture(struct vgpu_worker *worker, struct worker_stream *stream)
 {
     unsigned flags = 0;
 
-    worker_mark_stream(worker, handle);
+    worker_stream_mark(worker, stream);
     if (!worker->driver->cuStreamGetFlags ||
-        worker->driver->cuStreamGetFlags(stream, &flags) != CUDA_SUCCESS ||
+        worker->driver->cuStreamGetFlags(stream->stream, &flags) != CUDA_SUCCESS ||
         !(flags & CU_STREAM_NON_BLOCKING))
-        worker_mark_stream(worker, 0);
+        worker_stream_mark(worker, &stream->context->default_stream);
 }
 
 static CUresult capture_info(struct vgpu_worker *worker, CUstream stream,
@@ -234,7 +226,7 @@ CUresult worker_do_StreamBeginCapture(struct vgpu_worker *worker,
                                       struct vgpu_rsp_StreamBeginCapture *out,
                                       struct vgpu_answer *answer)
 {
-    struct worker_object *stream = worker_object(worker, VGPU_TYPE_STREAM, args->stream_handle);
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
     const CUgraphNode *nodes = NULL;
     const CUgraphEdgeData *data = NULL;
@@ -244,9 +236,11 @@ CUresult worker_do_StreamBeginCapture(struct vgpu_worker *worker,
 
     NEED(worker, cuStreamBeginCapture_v2);
     NEED(worker, cuStreamEndCapture);
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
     if (stream->capture)
         return CUDA_ERROR_ILLEGAL_STATE;
-    mark_for_capture(worker, args->stream_handle, args->stream);
+    mark_for_capture(worker, stream);
     CUresult result =
         worker->driver->cuStreamBeginCapture_v2(args->stream, CU_STREAM_CAPTURE_MODE_RELAXED);
     if (result != CUDA_SUCCESS)
@@ -261,8 +255,8 @@ CUresult worker_do_StreamBeginCapture(struct vgpu_worker *worker,
             worker->driver->cuGraphDestroy(ended);
         return result;
     }
-    ((struct worker_graph *)worker_object(worker, VGPU_TYPE_GRAPH, args->graph)->object)->capturing =
-        true;
+    ((struct worker_graph *)worker_object(worker, VGPU_TYPE_GRAPH, args->graph)->object)
+        ->capturing = true;
     worker->captures++;
     if (++worker->last_capture == 0)
         worker->last_capture = 1;
@@ -277,14 +271,14 @@ static void capture_over(struct vgpu_worker *worker, uint32_t capture)
 {
     for (uint32_t i = 0; i < worker->objects_used; i++) {
         struct worker_object *object = &worker->objects[i];
-        if (object->type == VGPU_TYPE_STREAM && object->capture == capture)
-            object->capture = object->capture_graph = 0;
+        struct worker_stream *stream = object->object;
+        if (object->handle && object->type == VGPU_TYPE_STREAM && stream->capture == capture)
+            stream->capture = stream->capture_graph = 0;
     }
-    if (--worker->captures == 0)
-        worker_unmark_streams(worker);
+    worker->captures--;
 }
 
-void worker_capture_drop(struct vgpu_worker *worker, struct worker_object *stream)
+void worker_capture_drop(struct vgpu_worker *worker, struct worker_stream *stream)
 {
     uint32_t graph = stream->capture_graph;
 
@@ -296,11 +290,11 @@ CUresult worker_do_StreamEndCapture(struct vgpu_worker *worker,
                                     const struct worker_args_StreamEndCapture *args,
                                     struct vgpu_answer *answer)
 {
-    struct worker_object *stream = worker_object(worker, VGPU_TYPE_STREAM, args->stream_handle);
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
     CUgraph graph = NULL;
 
     NEED(worker, cuStreamEndCapture);
-    if (stream->capture_graph != args->graph_handle)
+    if (!stream || stream->capture_graph != args->graph_handle)
         return CUDA_ERROR_ILLEGAL_STATE;
     CUresult result = worker->driver->cuStreamEndCapture(args->stream, &graph);
     capture_over(worker, stream->capture);
@@ -358,34 +352,6 @@ CUresult worker_do_StreamUpdateCaptureDependencies(
                                                      args->flags);
 }
 
-CUresult worker_do_StreamWaitEvent(struct vgpu_worker *worker,
-                                   const struct worker_args_StreamWaitEvent *args,
-                                   struct vgpu_answer *answer)
-{
-    struct worker_object *stream =
-        args->stream_handle ? worker_object(worker, VGPU_TYPE_STREAM, args->stream_handle) : NULL;
-    struct worker_object *event = worker_object(worker, VGPU_TYPE_EVENT, args->event_handle);
-    bool joins = worker->captures && stream && !stream->capture && event->capture &&
-                 !(args->flags & CU_EVENT_WAIT_EXTERNAL);
-
-    if (joins)
-        mark_for_capture(worker, args->stream_handle, args->stream);
-    CUresult result = worker->driver->cuStreamWaitEvent(args->stream, args->event, args->flags);
-    if (joins && result == CUDA_SUCCESS && worker_capturing(worker, args->stream))
-        stream->capture = event->capture;
-    return result;
-}
-
-void worker_capture_event(struct vgpu_worker *worker, uint32_t event, uint32_t stream)
-{
-    struct worker_object *what = worker_object(worker, VGPU_TYPE_EVENT, event);
-    struct worker_object *where =
-        worker->captures && stream ? worker_object(worker, VGPU_TYPE_STREAM, stream) : NULL;
-
-    if (what)
-        what->capture = where ? where->capture : 0;
-}
-
 /* ---- bytes that graphs own ---- */
 
 struct owned {
@@ -404,9 +370,8 @@ static void release_owned(void *pointer)
     free(owned);
 }
 
-/* pointer goes to release when the graph being captured in stream, and all made of it, are gone. */
-static CUresult give_to_capture(struct vgpu_worker *worker, CUstream stream, void *pointer,
-                                CUhostFn release)
+CUresult worker_capture_own(struct vgpu_worker *worker, CUstream stream, void *pointer,
+                            CUhostFn release)
 {
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
     const CUgraphNode *nodes = NULL;
@@ -431,8 +396,8 @@ static CUresult give_to_capture(struct vgpu_worker *worker, CUstream stream, voi
     return worker->driver->cuGraphRetainUserObject(graph, object, 1, CU_GRAPH_USER_OBJECT_MOVE);
 }
 
-CUresult worker_capture_inline(struct vgpu_worker *worker, CUdeviceptr destination, const void *data,
-                               size_t bytes, CUstream stream)
+CUresult worker_capture_inline(struct vgpu_worker *worker, CUdeviceptr destination,
+                               const void *data, size_t bytes, CUstream stream)
 {
     if (atomic_load(&owned_bytes) + bytes > OWNED_MAX)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -441,7 +406,7 @@ CUresult worker_capture_inline(struct vgpu_worker *worker, CUdeviceptr destinati
         return CUDA_ERROR_OUT_OF_MEMORY;
     owned->bytes = bytes;
     memcpy(owned->data, data, bytes);
-    CUresult result = give_to_capture(worker, stream, owned, release_owned);
+    CUresult result = worker_capture_own(worker, stream, owned, release_owned);
     if (result != CUDA_SUCCESS) {
         free(owned);
         return result;
@@ -452,7 +417,8 @@ CUresult worker_capture_inline(struct vgpu_worker *worker, CUdeviceptr destinati
 
 /* ---- graphs ---- */
 
-CUresult worker_do_GraphCreate(struct vgpu_worker *worker, const struct worker_args_GraphCreate *args,
+CUresult worker_do_GraphCreate(struct vgpu_worker *worker,
+                               const struct worker_args_GraphCreate *args,
                                struct vgpu_answer *answer)
 {
     CUgraph graph = NULL;
@@ -786,8 +752,8 @@ CUresult worker_do_GraphEmptyNode(struct vgpu_worker *worker,
     NEED(worker, cuGraphAddEmptyNode);
     if (result != CUDA_SUCCESS)
         return result;
-    result = worker->driver->cuGraphAddEmptyNode(&node, args->graph->graph, edges.from,
-                                                 plain_count());
+    result =
+        worker->driver->cuGraphAddEmptyNode(&node, args->graph->graph, edges.from, plain_count());
     return made(worker, args->graph, node, result, &out->made);
 }
 
@@ -830,9 +796,9 @@ CUresult worker_do_GraphEventNode(struct vgpu_worker *worker,
     if (use == NODE_SET_EXEC) {
         NEED(worker, cuGraphExecEventRecordNodeSetEvent);
         NEED(worker, cuGraphExecEventWaitNodeSetEvent);
-        return args->wait ? driver->cuGraphExecEventWaitNodeSetEvent(args->exec, node, args->event)
-                          : driver->cuGraphExecEventRecordNodeSetEvent(args->exec, node,
-                                                                       args->event);
+        return args->wait
+                   ? driver->cuGraphExecEventWaitNodeSetEvent(args->exec, node, args->event)
+                   : driver->cuGraphExecEventRecordNodeSetEvent(args->exec, node, args->event);
     }
     if (use != NODE_ADD)
         return CUDA_ERROR_INVALID_VALUE;
@@ -865,8 +831,7 @@ CUresult worker_do_GraphInstantiate(struct vgpu_worker *worker,
         return CUDA_ERROR_INVALID_VALUE;
     NEED(worker, cuGraphExecDestroy);
     if (worker->driver->cuGraphInstantiateWithParams) {
-        result =
-            worker->driver->cuGraphInstantiateWithParams(&exec, args->graph->graph, &params);
+        result = worker->driver->cuGraphInstantiateWithParams(&exec, args->graph->graph, &params);
         out->failure = params.result_out;
         if (result != CUDA_SUCCESS)
             out->failed_node = number_of(args->graph, params.hErrNode_out);
@@ -874,8 +839,8 @@ CUresult worker_do_GraphInstantiate(struct vgpu_worker *worker,
         NEED(worker, cuGraphInstantiateWithFlags);
         result =
             worker->driver->cuGraphInstantiateWithFlags(&exec, args->graph->graph, args->flags);
-        out->failure = result == CUDA_SUCCESS ? CUDA_GRAPH_INSTANTIATE_SUCCESS
-                                              : CUDA_GRAPH_INSTANTIATE_ERROR;
+        out->failure =
+            result == CUDA_SUCCESS ? CUDA_GRAPH_INSTANTIATE_SUCCESS : CUDA_GRAPH_INSTANTIATE_ERROR;
     }
     if (result == CUDA_SUCCESS)
         worker_insert(worker, VGPU_TYPE_GRAPH_EXEC, args->exec, exec);
@@ -883,26 +848,32 @@ CUresult worker_do_GraphInstantiate(struct vgpu_worker *worker,
     return CUDA_SUCCESS;
 }
 
-CUresult worker_do_GraphLaunch(struct vgpu_worker *worker, const struct worker_args_GraphLaunch *args,
+CUresult worker_do_GraphLaunch(struct vgpu_worker *worker,
+                               const struct worker_args_GraphLaunch *args,
                                struct vgpu_answer *answer)
 {
-    if (!worker->current)
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
         return CUDA_ERROR_INVALID_CONTEXT;
     NEED(worker, cuGraphLaunch);
-    struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
-    CUresult result = worker->driver->cuGraphLaunch(args->exec, args->stream);
-    return worker_work_end(worker, work, args->stream_handle, args->stream, result);
+    struct work_entry *work = worker_work_begin(worker, stream, 0, false);
+    CUresult result = worker->driver->cuGraphLaunch(args->exec, stream->stream);
+    return worker_work_end(worker, work, stream, result);
 }
 
-CUresult worker_do_GraphUpload(struct vgpu_worker *worker, const struct worker_args_GraphUpload *args,
+CUresult worker_do_GraphUpload(struct vgpu_worker *worker,
+                               const struct worker_args_GraphUpload *args,
                                struct vgpu_answer *answer)
 {
-    if (!worker->current)
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
         return CUDA_ERROR_INVALID_CONTEXT;
     NEED(worker, cuGraphUpload);
-    struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
-    CUresult result = worker->driver->cuGraphUpload(args->exec, args->stream);
-    return worker_work_end(worker, work, args->stream_handle, args->stream, result);
+    struct work_entry *work = worker_work_begin(worker, stream, 0, false);
+    CUresult result = worker->driver->cuGraphUpload(args->exec, stream->stream);
+    return worker_work_end(worker, work, stream, result);
 }
 
 CUresult worker_do_GraphExecUpdate(struct vgpu_worker *worker,

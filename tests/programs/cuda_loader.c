@@ -40,7 +40,9 @@
     X(cuGraphAddEmptyNode) X(cuGraphAddChildGraphNode) X(cuGraphAddEventRecordNode) \
     X(cuGraphAddDependencies) X(cuGraphDestroyNode) X(cuGraphNodeFindInClone) X(cuGraphNodeSetEnabled) \
     X(cuGraphInstantiateWithFlags) X(cuGraphExecGetFlags) X(cuGraphExecKernelNodeSetParams_v2) \
-    X(cuGraphExecUpdate_v2) X(cuGraphExecDestroy) X(cuGraphUpload) X(cuGraphLaunch)
+    X(cuGraphExecUpdate_v2) X(cuGraphExecDestroy) X(cuGraphUpload) X(cuGraphLaunch) \
+    X(cuStreamAddCallback) X(cuStreamWaitValue32_v2) X(cuStreamWaitValue64_v2) \
+    X(cuStreamWriteValue32_v2) X(cuStreamWriteValue64_v2)
 /* clang-format on */
 
 #define SLOT(name) __attribute__((used)) static void *slot_##name;
