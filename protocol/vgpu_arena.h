@@ -154,6 +154,7 @@ enum vgpu_handle_type {
     VGPU_TYPE_BLOB,
     VGPU_TYPE_GRAPH,
     VGPU_TYPE_GRAPH_EXEC,
+    VGPU_TYPE_MEMORY, /* of cuMemCreate */
     VGPU_TYPE_GRAPH_NODE, /* the guest library's own: on the wire a node is its index in its graph */
 };
 

@@ -28,10 +28,11 @@ enum expect { ANY, HOST_END, DEVICE_END };
 static CUresult classify(uint64_t address, uint64_t bytes, enum expect expect,
                          enum vgpu_memory_kind *kind)
 {
-    struct vgpu_range range;
+    struct vgpu_range range = {0};
     if (address + bytes < address || !address)
         return CUDA_ERROR_INVALID_VALUE;
-    if (vgpu_map_find(address, &range)) {
+    bool whole = vgpu_map_covers(address, bytes, &range);
+    if (address - range.base < range.size) {
         /* A module's variable may lie where this process has memory of its own: believe the caller.
          */
         if (range.global && expect == HOST_END) {
@@ -39,8 +40,7 @@ static CUresult classify(uint64_t address, uint64_t bytes, enum expect expect,
             return CUDA_SUCCESS;
         }
         *kind = (enum vgpu_memory_kind)range.kind;
-        return bytes <= range.size - (address - range.base) ? CUDA_SUCCESS
-                                                            : CUDA_ERROR_INVALID_VALUE;
+        return whole ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     }
     if (expect == DEVICE_END || address - vgpu.window < vgpu.window_bytes ||
         address - vgpu.arena < vgpu.arena_bytes)

@@ -112,6 +112,11 @@ struct vgpu_object {
             uint64_t flags;
         } exec;
         struct {
+            uint64_t bytes;
+            int device;
+            uint32_t handles, mappings; /* of the program; under the lock of vmm.c */
+        } memory;
+        struct {
             _Atomic(struct vgpu_function_info *) info;
             struct vgpu_object *owner; /* module, or library of a kernel */
             char *name;
@@ -383,6 +388,11 @@ int vgpu_map_insert(const struct vgpu_range *range);
 bool vgpu_map_remove(uint64_t base, struct vgpu_range *removed);
 /* The range that address lies in. */
 bool vgpu_map_find(uint64_t address, struct vgpu_range *range);
+/*
+ * Whether [address, address + bytes) is allocated, be it in several ranges of one kind that touch
+ * each other; *first is the one that address lies in, when there is one.
+ */
+bool vgpu_map_covers(uint64_t address, uint64_t bytes, struct vgpu_range *first);
 /* Removes what was allocated in a context, or belongs to a module or library. */
 void vgpu_map_drop(uint32_t context_handle, uint64_t owner);
 

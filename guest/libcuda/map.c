@@ -126,3 +126,19 @@ void vgpu_map_drop(uint32_t context_handle, uint64_t owner)
     atomic_store_explicit(&range_count, kept, memory_order_relaxed);
     write_end();
 }
+
+bool vgpu_map_covers(uint64_t address, uint64_t bytes, struct vgpu_range *first)
+{
+    struct vgpu_range range;
+    if (!vgpu_map_find(address, first))
+        return false;
+    for (range = *first;;) {
+        uint64_t here = range.size - (address - range.base);
+        if (likely(bytes <= here))
+            return true;
+        address += here;
+        bytes -= here;
+        if (!vgpu_map_find(address, &range) || range.kind != first->kind)
+            return false;
+    }
+}

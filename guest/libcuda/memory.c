@@ -14,11 +14,11 @@
 
 CUresult vgpu_memory_check(uint64_t address, uint64_t bytes, enum vgpu_memory_kind *kind)
 {
-    struct vgpu_range range;
-    if (vgpu_map_find(address, &range)) {
+    struct vgpu_range range = {0};
+    bool whole = vgpu_map_covers(address, bytes, &range);
+    if (address - range.base < range.size) {
         *kind = (enum vgpu_memory_kind)range.kind;
-        return bytes <= range.size - (address - range.base) ? CUDA_SUCCESS
-                                                            : CUDA_ERROR_INVALID_VALUE;
+        return whole ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
     }
     *kind = address - vgpu.window < vgpu.window_bytes ? VGPU_DEVICE : VGPU_PAGEABLE;
     if (address - vgpu.arena < vgpu.arena_bytes) /* freed, or never a program's */

@@ -47,7 +47,7 @@ struct device_heap {
     LIST_HEAD(, segment) segments;
 };
 
-static uint64_t window_take(struct vgpu_worker *worker, uint64_t bytes)
+uint64_t worker_window_take(struct vgpu_worker *worker, uint64_t bytes)
 {
     struct window_hole *hole;
 
@@ -209,6 +209,11 @@ static void trim_all(struct vgpu_worker *worker, CUdevice device)
 }
 
 /* A new mapped segment, as one free block. */
+void device_heap_trim(struct vgpu_worker *worker, CUdevice device)
+{
+    trim_all(worker, device);
+}
+
 static CUresult grow(struct vgpu_worker *worker, struct device_heap *heap, uint64_t bytes)
 {
     const struct vgpu_driver *driver = worker->driver;
@@ -243,10 +248,10 @@ static CUresult grow(struct vgpu_worker *worker, struct device_heap *heap, uint6
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     segment->bytes = bytes;
-    segment->base = window_take(worker, bytes);
+    segment->base = worker_window_take(worker, bytes);
     if (!segment->base) {
         trim_all(worker, heap->device);
-        segment->base = window_take(worker, bytes);
+        segment->base = worker_window_take(worker, bytes);
     }
     result = segment->base ? driver->cuMemCreate(&segment->memory, bytes, &properties, 0)
                            : CUDA_ERROR_OUT_OF_MEMORY;

@@ -108,7 +108,7 @@ void worker_insert(struct vgpu_worker *worker, enum vgpu_handle_type type, uint3
     slot->object = object;
     /* Libraries and kernels belong to the process, everything else to the context. */
     bool shared = type == VGPU_TYPE_LIBRARY || type == VGPU_TYPE_KERNEL || type == VGPU_TYPE_BLOB ||
-                  type == VGPU_TYPE_CONTEXT;
+                  type == VGPU_TYPE_CONTEXT || type == VGPU_TYPE_MEMORY;
     slot->context = shared ? NULL : worker->current;
     slot->parent = 0;
     slot->capture = 0;
@@ -140,6 +140,9 @@ static void clear_slot(struct vgpu_worker *worker, struct worker_object *slot)
         if (((struct worker_stream *)slot->object)->capture_graph)
             worker_capture_drop(worker, slot->object);
         worker_stream_drop(worker, slot->object);
+        break;
+    case VGPU_TYPE_MEMORY:
+        worker_memory_drop(worker, slot->object);
         break;
     case VGPU_TYPE_GRAPH:
         worker_graph_forget(slot->object);

@@ -207,10 +207,18 @@ CUresult device_heap_release(struct vgpu_worker *worker, struct device_heap *hea
 bool device_heap_owns(const struct device_heap *heap, uint64_t address);
 /* Counts device memory, for the quota and the statistics. */
 void worker_account(struct vgpu_worker *worker, int64_t change);
+/* Addresses of the window without memory, a multiple of 2 MiB; 0: none so large. */
+uint64_t worker_window_take(struct vgpu_worker *worker, uint64_t bytes);
 /* Makes a part of the window available for memory. */
 void worker_window_give(struct vgpu_worker *worker, uint64_t base, uint64_t bytes);
+/* Gives memory that is kept for reuse back to the driver. */
+void device_heap_trim(struct vgpu_worker *worker, CUdevice device);
 /* Free bytes that an allocation could still get without asking the driver. */
 uint64_t device_heap_idle(const struct device_heap *heap);
+
+/* ---- vmm.c: virtual memory ---- */
+/* The handle of memory is gone; its mappings stay. */
+void worker_memory_drop(struct vgpu_worker *worker, struct worker_memory *memory);
 
 /* ---- waits.c: work in flight ---- */
 int worker_waits_init(struct vgpu_worker *worker);

@@ -25,6 +25,7 @@ HANDLES = {
     "kern": ("VGPU_TYPE_KERNEL", "CUkernel"), "stream": ("VGPU_TYPE_STREAM", "CUstream"),
     "event": ("VGPU_TYPE_EVENT", "CUevent"), "blob": ("VGPU_TYPE_BLOB", "struct vgpu_blob *"),
     "graph": ("VGPU_TYPE_GRAPH", "struct worker_graph *"), "exec": ("VGPU_TYPE_GRAPH_EXEC", "CUgraphExec"),
+    "memory": ("VGPU_TYPE_MEMORY", "struct worker_memory *"),
     "fn": (None, "CUfunction"),
 }
 RECORD_BYTES, RECORD_MAX, REPLY_PAYLOAD = 16, 64 << 10, 4032
@@ -337,6 +338,7 @@ def host_header(ops, drivers):
 struct vgpu_worker;
 struct vgpu_blob;
 struct worker_graph;
+struct worker_memory;
 
 /* The driver library's entry points; those marked optional may be NULL. */
 struct vgpu_driver {

@@ -42,7 +42,10 @@
     X(cuGraphInstantiateWithFlags) X(cuGraphExecGetFlags) X(cuGraphExecKernelNodeSetParams_v2) \
     X(cuGraphExecUpdate_v2) X(cuGraphExecDestroy) X(cuGraphUpload) X(cuGraphLaunch) \
     X(cuStreamAddCallback) X(cuStreamWaitValue32_v2) X(cuStreamWaitValue64_v2) \
-    X(cuStreamWriteValue32_v2) X(cuStreamWriteValue64_v2)
+    X(cuStreamWriteValue32_v2) X(cuStreamWriteValue64_v2) X(cuMemAddressReserve) X(cuMemAddressFree) \
+    X(cuMemCreate) X(cuMemRelease) X(cuMemMap) X(cuMemUnmap) X(cuMemSetAccess) X(cuMemGetAccess) \
+    X(cuMemGetAllocationGranularity) X(cuMemGetAllocationPropertiesFromHandle) \
+    X(cuMemRetainAllocationHandle)
 /* clang-format on */
 
 #define SLOT(name) __attribute__((used)) static void *slot_##name;
