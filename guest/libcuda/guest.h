@@ -389,8 +389,8 @@ bool vgpu_map_remove(uint64_t base, struct vgpu_range *removed);
 /* The range that address lies in. */
 bool vgpu_map_find(uint64_t address, struct vgpu_range *range);
 /*
- * Whether [address, address + bytes) is allocated, be it in several ranges of one kind that touch
- * each other; *first is the one that address lies in, when there is one.
+ * Whether [address, address + bytes) is allocated in one piece, or mapped side by side (ranges that
+ * belong to no context); *first is the one that address lies in, when there is one.
  */
 bool vgpu_map_covers(uint64_t address, uint64_t bytes, struct vgpu_range *first);
 /* Removes what was allocated in a context, or belongs to a module or library. */

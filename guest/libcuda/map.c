@@ -138,7 +138,9 @@ bool vgpu_map_covers(uint64_t address, uint64_t bytes, struct vgpu_range *first)
             return true;
         address += here;
         bytes -= here;
-        if (!vgpu_map_find(address, &range) || range.kind != first->kind)
+        /* Allocations that happen to touch are no such thing. */
+        if (first->context || !vgpu_map_find(address, &range) || range.context ||
+            range.kind != first->kind)
             return false;
     }
 }

@@ -450,17 +450,21 @@ CUresult worker_do_GraphClone(struct vgpu_worker *worker, const struct worker_ar
     return result;
 }
 
+CUresult worker_graph_destroy(struct vgpu_worker *worker, struct worker_graph *graph)
+{
+    NEED(worker, cuGraphDestroy);
+    return worker->driver->cuGraphDestroy(graph->graph);
+}
+
 CUresult worker_do_GraphDestroy(struct vgpu_worker *worker,
                                 const struct worker_args_GraphDestroy *args,
                                 struct vgpu_answer *answer)
 {
-    CUgraph graph = args->graph->graph;
-
     if (args->graph->capturing)
         return CUDA_ERROR_INVALID_VALUE;
+    CUresult result = worker_graph_destroy(worker, args->graph);
     worker_remove(worker, VGPU_TYPE_GRAPH, args->graph_handle);
-    NEED(worker, cuGraphDestroy);
-    return worker->driver->cuGraphDestroy(graph);
+    return result;
 }
 
 CUresult worker_do_GraphNodes(struct vgpu_worker *worker, const struct worker_args_GraphNodes *args,

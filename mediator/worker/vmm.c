@@ -314,3 +314,18 @@ CUresult worker_do_MemoryGranularity(struct vgpu_worker *worker,
     out->bytes = bytes > GRANULE ? bytes : GRANULE;
     return result;
 }
+
+void worker_memory_clear(struct vgpu_worker *worker)
+{
+    for (uint32_t i = 0; i < reservation_count; i++) {
+        struct reservation *r = &reservations[i];
+        for (uint32_t k = 0; k < r->count; k++) {
+            worker->driver->cuMemUnmap(r->mappings[k].base, r->mappings[k].bytes);
+            r->mappings[k].memory->mappings--;
+            forget_if_over(worker, r->mappings[k].memory);
+        }
+        free(r->mappings);
+        worker_window_give(worker, r->base, r->bytes);
+    }
+    reservation_count = mapping_count = 0;
+}

@@ -220,6 +220,9 @@ uint64_t device_heap_idle(const struct device_heap *heap);
 /* The handle of memory is gone; its mappings stay. */
 void worker_memory_drop(struct vgpu_worker *worker, struct worker_memory *memory);
 
+/* Unmaps everything and forgets all reservations; nothing on the GPU may use them any more. */
+void worker_memory_clear(struct vgpu_worker *worker);
+
 /* ---- waits.c: work in flight ---- */
 int worker_waits_init(struct vgpu_worker *worker);
 void worker_stream_init(struct worker_stream *stream, struct worker_context *context,
@@ -287,6 +290,8 @@ void worker_capture_drop(struct vgpu_worker *worker, struct worker_stream *strea
  */
 CUresult worker_capture_own(struct vgpu_worker *worker, CUstream stream, void *pointer,
                             CUhostFn release);
+/* Destroys the driver's graph; its handle stays. */
+CUresult worker_graph_destroy(struct vgpu_worker *worker, struct worker_graph *graph);
 /* Frees what the worker keeps of a graph; the driver's graph is not touched. */
 void worker_graph_forget(struct worker_graph *graph);
 

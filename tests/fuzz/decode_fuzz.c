@@ -74,9 +74,7 @@ static void execute(uint16_t opcode, const void *body, size_t bytes, uint32_t co
  * A wild store would poison the software GPU for the rest of the process: only kernels that store
  * into memory run, if they do what the good image does.
  */
-static CUresult launch_tame(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                            unsigned by, unsigned bz, unsigned shared, CUstream stream,
-                            void **params, void **extra)
+static bool tame(void **extra)
 {
     const uint64_t reach = 27 * 1024 * sizeof(uint32_t); /* most threads a launch may have here */
     uint64_t to = 0;
@@ -85,8 +83,17 @@ static CUresult launch_tame(CUfunction function, unsigned gx, unsigned gy, unsig
         memcpy(&to, extra[1], sizeof(to));
         if (to < worker.window_base || worker.device_memory < reach ||
             to - worker.window_base > worker.device_memory - reach)
-            return CUDA_ERROR_INVALID_VALUE;
+            return false;
     }
+    return true;
+}
+
+static CUresult launch_tame(CUfunction function, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
+                            unsigned by, unsigned bz, unsigned shared, CUstream stream,
+                            void **params, void **extra)
+{
+    if (!tame(extra))
+        return CUDA_ERROR_INVALID_VALUE;
     return launch(function, gx, gy, gz, bx, by, bz, shared, stream, params, extra);
 }
 
@@ -96,6 +103,28 @@ static CUresult launch_tame_ex(const CUlaunchConfig *config, CUfunction function
     return launch_tame(function, config->gridDimX, config->gridDimY, config->gridDimZ,
                        config->blockDimX, config->blockDimY, config->blockDimZ,
                        config->sharedMemBytes, config->hStream, params, extra);
+}
+
+/* Nodes run later, when the memory may be gone: none that stores. */
+static CUresult node_tame(CUgraphNode *node, CUgraph graph, const CUgraphNode *dependencies,
+                          size_t count, const CUDA_KERNEL_NODE_PARAMS_v2 *params)
+{
+    return params->extra
+               ? CUDA_ERROR_INVALID_VALUE
+               : loaded->cuGraphAddKernelNode_v2(node, graph, dependencies, count, params);
+}
+
+static CUresult set_node_tame(CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS_v2 *params)
+{
+    return params->extra ? CUDA_ERROR_INVALID_VALUE
+                         : loaded->cuGraphKernelNodeSetParams_v2(node, params);
+}
+
+static CUresult set_exec_tame(CUgraphExec exec, CUgraphNode node,
+                              const CUDA_KERNEL_NODE_PARAMS_v2 *params)
+{
+    return params->extra ? CUDA_ERROR_INVALID_VALUE
+                         : loaded->cuGraphExecKernelNodeSetParams_v2(exec, node, params);
 }
 
 static void require(bool ok, const char *what)
@@ -130,10 +159,18 @@ static void take_down(void)
             continue;
         if (object.type == VGPU_TYPE_LIBRARY)
             worker.driver->cuLibraryUnload(object.object);
-        if (object.type == VGPU_TYPE_LIBRARY || object.type == VGPU_TYPE_BLOB)
+        if (object.type == VGPU_TYPE_GRAPH)
+            worker_graph_destroy(&worker, object.object);
+        if (object.type == VGPU_TYPE_GRAPH_EXEC)
+            worker.driver->cuGraphExecDestroy(object.object);
+        if (object.type == VGPU_TYPE_LIBRARY || object.type == VGPU_TYPE_BLOB ||
+            object.type == VGPU_TYPE_GRAPH || object.type == VGPU_TYPE_GRAPH_EXEC ||
+            object.type == VGPU_TYPE_MEMORY)
             worker_remove(&worker, object.type, object.handle);
     }
-    require(!worker.objects_used, "a handle");
+    worker_memory_clear(&worker);
+    worker.mailbox = NULL;
+    require(!worker.objects_used && !worker.captures, "a handle");
     require(!worker.active_count && !worker.wait_count && !worker.work_count &&
                 !worker.release_count && !worker.current,
             "work");
@@ -174,6 +211,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     launch = driver.cuLaunchKernel;
     driver.cuLaunchKernel = launch_tame;
     driver.cuLaunchKernelEx = launch_tame_ex;
+    driver.cuGraphAddKernelNode_v2 = node_tame;
+    driver.cuGraphKernelNodeSetParams_v2 = set_node_tame;
+    driver.cuGraphExecKernelNodeSetParams_v2 = set_exec_tame;
     worker.driver = &driver;
     if (worker.driver->cuInit(0) != CUDA_SUCCESS)
         die("the software GPU does not start");
@@ -232,6 +272,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         const struct vgpu_op_info *info = &vgpu_op_table[opcode];
         if (!info->name)
+            continue;
+        /* They stop a stream until the guest lets it go on, and there is no guest here. */
+        if (opcode == VGPU_OP_HostFunction || opcode == VGPU_OP_StreamValue)
             continue;
         size_t bytes = info->request_bytes - sizeof(struct vgpu_record);
         bytes += info->request_tail_max ? tail % (info->request_tail_max + 1) : 0;
