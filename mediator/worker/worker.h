@@ -77,6 +77,7 @@ struct dirty_stream {
 
 struct wait_entry;
 struct timed_entry;
+struct worker_nvml;
 
 struct vgpu_worker {
     const struct vgpu_driver *driver;
@@ -115,6 +116,8 @@ struct vgpu_worker {
     uint64_t now; /* ns, taken when the record was fetched */
     bool answered_later;
     uint64_t moved; /* payload bytes it copied or filled, for the statistics */
+
+    struct worker_nvml *nvml; /* NULL: the host has no NVML */
 
     int output_fd;       /* what kernels print, -1: not caught */
     uint64_t output_read; /* bytes of it that the guest has fetched */
