@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,7 +42,7 @@ static CUresult upload(const struct vgpu_image *image, struct vgpu_object **blob
             result = vgpu_ready() != CUDA_SUCCESS ? vgpu_unusable() : CUDA_ERROR_OUT_OF_MEMORY;
             break;
         }
-        memcpy(stage.address, (const uint8_t *)image->data + done, now);
+        vgpu_memcpy(stage.address, (const uint8_t *)image->data + done, now);
         result = vgpu_rpc_BlobWrite(vgpu_wire(object), done, (uint64_t)stage.address, now,
                                     stage.word + 1);
         if (result == CUDA_SUCCESS)
@@ -262,8 +261,9 @@ CUresult cuModuleLoadFatBinary(CUmodule *mod, const void *image)
     return vgpu_module_load(mod, image, 0, NULL, NULL, true);
 }
 
-/* Maps a file and finds the image in it. PTX gets the zero at its end from the page behind it. */
-static CUresult map_file(const char *path, void **mapping, size_t *mapped, struct vgpu_image *image)
+/* Reads a file, with a zero behind it that ends PTX, and finds the image in it. *file: to be freed.
+ */
+static CUresult read_file(const char *path, void **file, struct vgpu_image *image)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -288,8 +288,7 @@ static CUresult map_file(const char *path, void **mapping, size_t *mapped, struc
             result = vgpu_image_measure(copy, bytes + 1, image);
         }
         if (result == CUDA_SUCCESS) {
-            *mapping = copy;
-            *mapped = bytes;
+            *file = copy;
         } else {
             free(copy);
         }
@@ -307,9 +306,8 @@ CUresult cuModuleLoad(CUmodule *mod, const char *path)
     if (!mod || !path)
         return CUDA_ERROR_INVALID_VALUE;
     void *file;
-    size_t bytes;
     struct vgpu_image image;
-    result = map_file(path, &file, &bytes, &image);
+    result = read_file(path, &file, &image);
     if (result == CUDA_SUCCESS) {
         result = load_module(mod, &image, 0, NULL, NULL, false);
         free(file);
@@ -596,11 +594,10 @@ CUresult cuLibraryLoadFromFile(CUlibrary *lib, const char *path, CUjit_option *j
     if (result != CUDA_SUCCESS)
         return result;
     void *file;
-    size_t bytes;
     struct vgpu_image image;
     if (!lib || !path)
         return CUDA_ERROR_INVALID_VALUE;
-    result = map_file(path, &file, &bytes, &image);
+    result = read_file(path, &file, &image);
     if (result == CUDA_SUCCESS) {
         result =
             load_library(lib, &image, jit_options, jit_values, jit_count, options, values, count);
