@@ -118,6 +118,8 @@ struct worker {
     bool reaped;    /* pid is no longer its */
     bool closing;   /* the client has asked for CLOSE: answer FREE when reaped */
     uint64_t arena_bytes;
+    uint32_t process_id;   /* of the guest process, as it claims */
+    char process_name[16]; /* likewise */
     struct shm_page *page;
     uint32_t reason; /* why it ended, as far as is known */
     char text[WORKER_LINK_TEXT];

@@ -101,6 +101,7 @@ struct window_hole {
 
 struct wait_entry;
 struct work_entry;
+struct worker_nvml;
 
 struct vgpu_worker {
     const struct vgpu_driver *driver;
@@ -144,6 +145,8 @@ struct vgpu_worker {
     uint64_t now; /* ns, taken before it; after a batch, when that ended */
     bool answered_later;
     uint64_t moved; /* payload bytes it copied or filled, for the statistics */
+
+    struct worker_nvml *nvml; /* NULL: the host has no NVML */
 
     int output_fd;        /* what kernels print, -1: not caught */
     uint64_t output_read; /* bytes of it that the guest has fetched */
