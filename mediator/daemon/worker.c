@@ -701,7 +701,7 @@ static void describe_exit(struct worker *worker, int status)
     } else if (WEXITSTATUS(status) == SPAWN_EXIT_SETUP && !worker->was_ready) {
         reason = VGPU_REASON_NO_WORKER;
         snprintf(text, sizeof(text), "privileges could not be dropped");
-    } else if (!WEXITSTATUS(status) && is_ending(worker)) {
+    } else if (!WEXITSTATUS(status) && worker->state == WORKER_STOPPING) {
         reason = VGPU_REASON_NONE;
         snprintf(text, sizeof(text), "as told");
     } else
