@@ -15,7 +15,26 @@
 #define REST_SPIN_NS 30000u    /* work in flight for less than this is polled without a rest */
 #define REST_MIN_NS 2000u
 #define REST_MAX_NS 1000000u
+#define STALL_NS 50000000u
 #define REST_GATE_NS 200000u /* before a shut gate, with work in flight */
+
+/* Errors of a kernel after which its context is of no more use. */
+static bool ends_context(CUresult result)
+{
+    switch (result) {
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+        return true;
+    default:
+        return false;
+    }
+}
 
 void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, CUresult result,
                    const void *payload, uint32_t bytes)
@@ -32,6 +51,8 @@ void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, 
         worker->deferred_error = CUDA_SUCCESS;
         bytes = 0;
     }
+    if (ends_context(result) && worker->page)
+        atomic_store_explicit(&worker->page->faults, 1, memory_order_relaxed);
     if (vgpu_reply_post(&worker->host, reply, result, payload, bytes) != 0)
         worker->violation = "reply slot out of range";
 }
@@ -101,6 +122,16 @@ static bool wants_gate(uint16_t opcode)
     default:
         return false;
     }
+}
+
+/*
+ * Work in flight that makes no progress may be waiting for work that has not been submitted: it then
+ * gets a piece in spite of the limit.
+ */
+static bool may_pass(struct vgpu_worker *worker, uint64_t without_progress)
+{
+    return shm_gate_may_pass(worker->page) ||
+           (without_progress > STALL_NS && shm_gate_allows(worker->page));
 }
 
 static void say_wake(struct vgpu_worker *worker)
@@ -180,8 +211,9 @@ void worker_serve(struct vgpu_worker *worker)
             if (wants_gate(record->opcode)) {
                 if (shm_backlog_set(worker->page))
                     say_wake(worker);
-                if (!shm_gate_is_open(worker->page))
+                if (!may_pass(worker, now - busy_since))
                     break;
+                shm_submission_add(worker->page);
             }
             held = false;
             worker->now = now;
@@ -192,8 +224,10 @@ void worker_serve(struct vgpu_worker *worker)
         }
         if (progress)
             atomic_store_explicit(&worker->page->last_activity, now, memory_order_relaxed);
-        if (worker_in_flight(worker))
-            progress |= worker_poll(worker, !progress);
+        if (worker_in_flight(worker) && worker_poll(worker, !progress)) {
+            progress = true;
+            atomic_fetch_add_explicit(&worker->page->completions, 1, memory_order_relaxed);
+        }
         publish_in_flight(worker);
 
         if (now - looked > LINK_LOOK_NS) {

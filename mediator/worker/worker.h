@@ -21,6 +21,7 @@
 #include "mediator/common/arena_map.h"
 #include "mediator/common/shm_stats.h"
 #include "mediator/common/worker_link.h"
+#include "mediator/worker/estimate.h"
 #include "protocol/transport/host.h"
 #include "protocol/transport/reply.h"
 #include "protocol/transport/ring.h"
@@ -132,6 +133,7 @@ struct vgpu_worker {
     TAILQ_HEAD(, worker_stream) active;
     uint32_t active_count;
     struct work_list free_work;
+    struct estimates estimates;
     uint32_t work_count, release_count; /* entries in streams; those with a release word */
     struct wait_entry *wait_slots;      /* by reply slot */
     TAILQ_HEAD(, wait_entry) waits;
