@@ -79,7 +79,7 @@ static char *stats_text(struct daemon *d)
     }
     json_object_set_new(root, "gpu", gpu);
     put(root, "workers", d->worker_count);
-    put(root, "turns_passed", d->turns.passed);
+    put(root, "turns_passed", d->sched.switches);
     for (struct vm *vm = d->vms; vm; vm = vm->next) {
         if (vm->uid != (uid_t)-1)
             json_array_append_new(vms, vm_json(d, vm));
