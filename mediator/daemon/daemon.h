@@ -66,7 +66,8 @@ struct vm {
     unsigned workers;     /* not yet reaped, assigned to this VM */
     uint64_t arena_bytes; /* of those */
     struct sched_member member;
-    uint64_t past_gpu_ns, past_submitted; /* of workers that are gone, for the member */
+    uint64_t past_gpu_ns, past_submitted;         /* of workers that are gone, for the member */
+    uint64_t utilization_ppm, utilization_gpu_ns; /* of the last second; gpu_ns at its end */
     uint64_t overruns, faults, quarantines, throttles_logged;
     uint64_t quarantined_until;           /* NEVER: not quarantined */
     uint64_t fault_window, window_faults; /* since when, and how many */
@@ -137,7 +138,7 @@ struct control {
     struct source source;
     struct control *next;
     bool metrics; /* asked for by connecting to the metrics socket */
-    char request[256];
+    char request[4096];
     size_t request_bytes;
     char *reply;
     size_t reply_bytes, reply_sent;
@@ -182,7 +183,7 @@ struct daemon {
 
     struct sched sched;
     struct sched_pool pools[CONFIG_POOLS];
-    uint64_t decide_at, sweep_at;
+    uint64_t decide_at, sweep_at, utilization_at;
 };
 
 /* loop.c */

@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define ROUNDS 4
-#define FLICKER_NS 200000ull      /* until a look at workers whose state changed too fast */
+#define FLICKER_NS 200000ull /* until a look at workers whose state changed too fast */
+#define SECOND 1000000000ull
 #define SWEEP_MAX_NS 250000000ull /* between two looks of the watchdog */
 #define SWEEP_MIN_NS 1000000ull
 
@@ -208,8 +209,7 @@ void schedule_worker_start(struct daemon *d, struct worker *worker)
 
     member->measured = d->config.measure;
     atomic_store(&worker->page->gate, member->open ? SHM_GATE_OPEN : 0);
-    atomic_store(&worker->page->submit_until,
-                 member->submit_tokens == SCHED_NO_LIMIT ? 0 : 1);
+    atomic_store(&worker->page->submit_until, member->submit_tokens == SCHED_NO_LIMIT ? 0 : 1);
     atomic_store(&worker->page->in_flight_limit_ns, in_flight_limit(member));
     atomic_store(&worker->page->wake_on, SHM_WAKE_WORK);
     worker->progress_at = now_ns();
@@ -302,9 +302,28 @@ static void look_for_faults(struct daemon *d, struct worker *worker)
     schedule_fault(d, worker->vm, "its work failed on the GPU");
 }
 
+static void measure_utilization(struct daemon *d, uint64_t now)
+{
+    uint64_t time = now - d->utilization_at;
+
+    if (time < SECOND)
+        return;
+    sample(d);
+    for (struct vm *vm = d->vms; vm; vm = vm->next) {
+        uint64_t used = vm->member.gpu_ns - vm->utilization_gpu_ns;
+
+        /* Kernels side by side count once; so does what a longer time ago began. */
+        vm->utilization_ppm = used >= time ? 1000000 : used * 1000 / (time / 1000);
+        vm->utilization_gpu_ns = vm->member.gpu_ns;
+    }
+    d->utilization_at = now;
+}
+
 static uint64_t sweep(struct daemon *d, uint64_t now)
 {
     uint64_t next = NEVER;
+
+    measure_utilization(d, now);
 
     for (struct worker *w = d->workers; w; w = w->next) {
         uint64_t limit, at;
@@ -323,6 +342,7 @@ static uint64_t sweep(struct daemon *d, uint64_t now)
             schedule_fault(d, w->vm, "its work on the GPU took longer than watchdog_ms");
             continue;
         }
+        next = now + SECOND < next ? now + SECOND : next;
         if (limit || w->vm->identity.limits.quarantine_faults) {
             uint64_t step = limit ? limit / 4 : SWEEP_MAX_NS;
 
@@ -331,6 +351,8 @@ static uint64_t sweep(struct daemon *d, uint64_t now)
         }
     }
     for (struct vm *vm = d->vms; vm; vm = vm->next) {
+        if (vm->utilization_ppm)
+            next = now + SECOND < next ? now + SECOND : next;
         if (schedule_is_quarantined(vm) && now >= vm->quarantined_until) {
             schedule_release(d, vm);
             d->decide_at = now;
