@@ -337,7 +337,7 @@ static uint64_t sweep(struct daemon *d, uint64_t now)
         at = overrun_at(w, now);
         if (now >= at) {
             w->vm->overruns++;
-            worker_fail(d, w, VGPU_REASON_LIMIT,
+            worker_fail(d, w, VGPU_REASON_TIMEOUT,
                         "its work on the GPU took longer than watchdog_ms");
             schedule_fault(d, w->vm, "its work on the GPU took longer than watchdog_ms");
             continue;

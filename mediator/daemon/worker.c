@@ -25,7 +25,7 @@ const char *reason_name(uint32_t reason)
 {
     static const char *const names[] = {"none",        "no-mediator", "link-lost", "bad-table",
                                         "version",     "limit",       "refused",   "no-worker",
-                                        "worker-died", "protocol",    "gpu"};
+                                        "worker-died", "protocol",    "gpu",       "timeout"};
 
     return reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown";
 }
@@ -485,7 +485,7 @@ static void handle_end(struct daemon *d, struct worker *worker, const struct wor
     uint32_t reason = end->reason;
 
     /* An end nobody asked for always has a reason. */
-    if (reason > VGPU_REASON_GPU || reason == VGPU_REASON_NONE)
+    if (reason > VGPU_REASON_LAST || reason == VGPU_REASON_NONE)
         reason = VGPU_REASON_WORKER_DIED;
     note_end(worker, reason, end->text[0] ? end->text : "the worker gave no text");
     if (worker->state == WORKER_STARTING || worker->state == WORKER_RUNNING)
