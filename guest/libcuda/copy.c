@@ -82,7 +82,7 @@ static CUresult copy_in(uint64_t to, const uint8_t *from, size_t bytes, uint32_t
         result = vgpu_staging(now, true, &stage);
         if (result != CUDA_SUCCESS)
             break;
-        memcpy(stage.address, from, now);
+        vgpu_memcpy(stage.address, from, now);
         result = stage_send(
             &stage, vgpu_rpc_Copy(to, (uint64_t)stage.address, now, stream, stage.word + 1));
         to += now;
@@ -111,7 +111,7 @@ static CUresult land(struct flights *flights)
     if (result == CUDA_SUCCESS) {
         const uint8_t *from = f->stage.address;
         if (f->pitch == f->row) {
-            memcpy(f->to, from, f->row * f->rows);
+            vgpu_memcpy(f->to, from, f->row * f->rows);
         } else {
             for (size_t i = 0; i < f->rows; i++)
                 memcpy(f->to + i * f->pitch, from + i * f->row, f->row);
@@ -170,7 +170,7 @@ static CUresult copy_out(uint8_t *to, uint64_t from, size_t bytes, uint32_t stre
             return result;
         result = vgpu_rpc_CopyWait((uint64_t)stage.address, from, bytes, stream);
         if (result == CUDA_SUCCESS)
-            memcpy(to, stage.address, bytes);
+            vgpu_memcpy(to, stage.address, bytes);
         vgpu_stage_put(atomic_load(&vgpu.client)->heap, &stage);
         return result;
     }

@@ -47,8 +47,9 @@ static CUresult refuse_slot(atomic_int *once, const char *table, int slot)
 #define SLOTS_1_92(M, t)                                                                           \
     SLOTS_1_9(M, t)                                                                                \
     TENS(M, t, 1)                                                                                  \
-    TENS(M, t, 2) TENS(M, t, 3) TENS(M, t, 4) TENS(M, t, 5) TENS(M, t, 6) TENS(M, t, 7)            \
-        TENS(M, t, 8) M(t, 90) M(t, 91) M(t, 92)
+    TENS(M, t, 2)                                                                                  \
+    TENS(M, t, 3)                                                                                  \
+    TENS(M, t, 4) TENS(M, t, 5) TENS(M, t, 6) TENS(M, t, 7) TENS(M, t, 8) M(t, 90) M(t, 91) M(t, 92)
 
 /* A table of words, all slots refused until fill() puts the served ones in. */
 #define TABLE(name, words, SLOTS)                                                                  \

@@ -195,6 +195,8 @@ void vgpu_thread_streams_end(struct vgpu_thread *thread);
 static inline CUresult vgpu_ready(void);
 /* The result for a client that vgpu_ready() or the transport found unusable. */
 CUresult vgpu_unusable(void);
+/* The same for a channel that is dead: the worker's error, if it left one. */
+CUresult vgpu_gone(const struct vgpu_client *client);
 
 static inline CUresult vgpu_ready(void)
 {
@@ -337,6 +339,11 @@ CUresult vgpu_staging(size_t size, bool wait, struct vgpu_stage *stage);
 CUresult vgpu_staging_wait(const struct vgpu_stage *stage);
 /* Context handle is gone: ranges registered in it are not registered any more. */
 void vgpu_staging_forget(uint32_t context_handle);
+
+/* memcpy(), with helper threads for large sizes. */
+void vgpu_memcpy(void *to, const void *from, size_t bytes);
+/* Ends the helpers; from then on copies are made alone. Not in a child of fork(). */
+void vgpu_memcpy_end(void);
 
 /* ---- functions ------------------------------------------------------------------------------- */
 

@@ -90,9 +90,13 @@ CUresult vgpu_unusable(void)
     struct vgpu_client *client = atomic_load_explicit(&vgpu.client, memory_order_acquire);
     if (atomic_load_explicit(&vgpu.ended, memory_order_relaxed))
         return CUDA_ERROR_DEINITIALIZED;
-    if (!client || vgpu_channel_usable(&client->channel) == -EPERM)
-        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!client || vgpu_channel_usable(&client->channel) != -EPIPE)
+        return CUDA_ERROR_NOT_INITIALIZED; /* or connected by cuDriverGetVersion only, or forked */
+    return vgpu_gone(client);
+}
 
+CUresult vgpu_gone(const struct vgpu_client *client)
+{
     uint32_t error =
         atomic_load_explicit(&client->channel.view.shared->error, memory_order_acquire);
     static atomic_int once;
@@ -101,6 +105,8 @@ CUresult vgpu_unusable(void)
                  client->reason ? vgpu_reason_name(client->reason)
                  : error        ? vgpu_error_name((CUresult)error)
                                 : "the connection to the mediator was closed");
+    if (client->reason == VGPU_REASON_TIMEOUT)
+        return CUDA_ERROR_LAUNCH_TIMEOUT;
     return error ? (CUresult)error : CUDA_ERROR_DEVICE_UNAVAILABLE;
 }
 
@@ -200,36 +206,52 @@ static CUresult start(void)
     return CUDA_SUCCESS;
 }
 
-CUresult cuInit(unsigned int flags)
+/* Connects, once; under init_lock. A failure may be repaired before the next call. */
+static CUresult connected(void)
 {
     static bool done;
+    struct vgpu_client *client = atomic_load(&vgpu.client);
 
+    if (done && !atomic_load(&vgpu.ready) && client &&
+        vgpu_channel_usable(&client->channel) == -EPERM) {
+        /* The parent only asked for the version: this child of fork() may start by itself. */
+        munmap((void *)vgpu.window, vgpu.window_bytes);
+        atomic_store(&vgpu.client, NULL);
+        vgpu_client_close(client);
+        done = false;
+    }
+    if (done)
+        return CUDA_SUCCESS;
+    CUresult result = start();
+    done = result == CUDA_SUCCESS;
+    return result;
+}
+
+CUresult cuInit(unsigned int flags)
+{
     if (flags)
         return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&init_lock);
-    CUresult result;
-    if (done) {
-        result = vgpu_ready();
-    } else {
-        result = start();
-        done = result == CUDA_SUCCESS;
-        if (done)
-            atomic_store_explicit(&vgpu.ready, atomic_load(&vgpu.client), memory_order_release);
-    }
+    CUresult result = connected();
+    if (result == CUDA_SUCCESS && !atomic_load(&vgpu.ready))
+        atomic_store_explicit(&vgpu.ready, atomic_load(&vgpu.client), memory_order_release);
     pthread_mutex_unlock(&init_lock);
-    return result;
+    return result == CUDA_SUCCESS ? vgpu_ready() : result;
 }
 
 CUresult cuDriverGetVersion(int *version)
 {
     if (!version)
         return CUDA_ERROR_INVALID_VALUE;
-    /* Allowed before cuInit, but only the host knows. The program's error, if any, comes from
-     * cuInit. */
     if (!atomic_load_explicit(&vgpu.ready, memory_order_acquire)) {
-        CUresult result = cuInit(0);
+        /* Allowed before cuInit, but only the host knows. Without one, the version of this library:
+         * then it is cuInit that says there is no device, and not the runtime that says the driver
+         * is too old. */
+        pthread_mutex_lock(&init_lock);
+        CUresult result = connected();
+        pthread_mutex_unlock(&init_lock);
         if (result != CUDA_SUCCESS) {
-            *version = 0;
+            *version = VGPU_DRIVER_VERSION_MAX;
             return CUDA_SUCCESS;
         }
     }
@@ -247,6 +269,8 @@ __attribute__((destructor)) static void finish(void)
     atomic_store(&vgpu.ended, true);
     if (!client)
         return;
+    if (vgpu_channel_usable(&client->channel) != -EPERM)
+        vgpu_memcpy_end();
     unsigned self = vgpu_thread_self != NULL;
     if (vgpu_thread_count() > self)
         return;

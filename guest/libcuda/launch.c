@@ -130,6 +130,10 @@ static CUresult check_dimensions(const struct vgpu_function_info *info, int devi
     uint64_t threads = (uint64_t)block[0] * block[1] * block[2];
     if (threads > (uint32_t)a[CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_BLOCK])
         return CUDA_ERROR_INVALID_VALUE;
+    const uint32_t needed = 1u << CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK |
+                            1u << CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+    if (unlikely((info->attribute_valid & needed) != needed))
+        return CUDA_SUCCESS; /* the host's driver does not tell its limits: it checks them itself */
     if (threads > (uint32_t)known(info, CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK))
         return CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES;
     /* The function's own limit starts as what the device gives without asking. */

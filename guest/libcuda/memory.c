@@ -210,7 +210,7 @@ CUresult vgpu_staging_wait(const struct vgpu_stage *stage)
         int failed = channel->ops->wait(channel->transport, &shared->release_wanted, wanted,
                                         VGPU_WAIT_SLICE_MS);
         if (failed == -EPIPE || (failed == -ETIMEDOUT && channel->ops->dead(channel->transport)))
-            return vgpu_unusable();
+            return vgpu_gone(client);
     }
     return CUDA_SUCCESS;
 }
@@ -230,7 +230,7 @@ CUresult vgpu_staging(size_t size, bool wait, struct vgpu_stage *stage)
                          "VGPU_ARENA_MB, module parameter arena_max_mb");
             return CUDA_ERROR_OUT_OF_MEMORY;
         }
-        return failed == -EPERM ? CUDA_ERROR_NOT_INITIALIZED : vgpu_unusable();
+        return failed == -EPERM ? CUDA_ERROR_NOT_INITIALIZED : vgpu_gone(client);
     }
     uint64_t base = (uint64_t)stage->address & ~(PAGE - 1);
     uint64_t bytes = ((uint64_t)stage->address + stage->size - base + PAGE - 1) & ~(PAGE - 1);

@@ -43,7 +43,7 @@ static CUresult upload(const struct vgpu_image *image, struct vgpu_object **blob
             result = vgpu_ready() != CUDA_SUCCESS ? vgpu_unusable() : CUDA_ERROR_OUT_OF_MEMORY;
             break;
         }
-        memcpy(stage.address, (const uint8_t *)image->data + done, now);
+        vgpu_memcpy(stage.address, (const uint8_t *)image->data + done, now);
         result = vgpu_rpc_BlobWrite(vgpu_wire(object), done, (uint64_t)stage.address, now,
                                     stage.word + 1);
         if (result == CUDA_SUCCESS)

@@ -4,16 +4,16 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include "protocol/vgpu_regs.h"
+#include "vgpu_ops.h"
 #include "vgpu_rpc.h"
 
-CUresult vgpu_transport_result(int error)
+CUresult vgpu_transport_result(const struct vgpu_client *client, int error)
 {
     switch (error) {
     case -EPERM:
         return CUDA_ERROR_NOT_INITIALIZED;
     case -EPIPE:
-        return vgpu_unusable();
+        return vgpu_gone(client);
     case -ENOMEM:
         return CUDA_ERROR_OUT_OF_MEMORY;
     default:
@@ -69,13 +69,15 @@ const void *vgpu_rpc_wait(struct vgpu_rpc *rpc, uint32_t fixed_bytes)
     const struct vgpu_reply *reply;
     int error = vgpu_reply_wait(rpc->client->replies, rpc->slot, &reply);
     if (unlikely(error < 0)) {
-        rpc->result = vgpu_transport_result(error);
+        rpc->result = vgpu_transport_result(rpc->client, error);
         return NULL;
     }
     rpc->result = (CUresult)reply->result;
     if (unlikely(rpc->result != CUDA_SUCCESS)) {
         /* Remembered, because asynchronous calls have no answer to bring it in. */
         uint32_t none = 0;
+        if (rpc->result != CUDA_ERROR_NOT_READY)
+            vgpu_say(VGPU_LOG_DEBUG, "%s: %s", vgpu_op_name(rpc->op), vgpu_error_name(rpc->result));
         if (fatal(rpc->result))
             atomic_compare_exchange_strong(&vgpu.fault, &none, rpc->result);
         return NULL;

@@ -19,13 +19,13 @@ struct vgpu_rpc {
     CUresult result;
     uint32_t reply_bytes; /* of the payload */
     int slot;
-    bool waited;
+    uint16_t op;
     uint64_t position;
     struct vgpu_client *client;
 };
 
 /* The result for an error of the transport (negative errno). */
-CUresult vgpu_transport_result(int error);
+CUresult vgpu_transport_result(const struct vgpu_client *client, int error);
 
 /*
  * Reserves room for a record of size bytes and fills its header. NULL with rpc->result set when the
@@ -37,26 +37,26 @@ static inline void *vgpu_rpc_begin(struct vgpu_rpc *rpc, uint16_t op, uint32_t s
     rpc->client = client;
     rpc->reply_bytes = 0;
     rpc->slot = -1;
-    rpc->waited = false;
+    rpc->op = op;
     if (unlikely(!client)) {
         rpc->result = vgpu_unusable();
         return NULL;
     }
+    const struct vgpu_object *current = vgpu_thread()->current;
     if (reply) {
         rpc->slot = vgpu_reply_begin(client->replies);
         if (unlikely(rpc->slot < 0)) {
-            rpc->result = vgpu_transport_result(rpc->slot);
+            rpc->result = vgpu_transport_result(client, rpc->slot);
             return NULL;
         }
     }
     struct vgpu_record *record = vgpu_ring_reserve(&client->ring, size, 0, &rpc->position);
     if (unlikely(!record)) {
-        rpc->result = vgpu_transport_result(-errno);
+        rpc->result = vgpu_transport_result(client, -errno);
         if (reply)
             vgpu_reply_end(client->replies, rpc->slot);
         return NULL;
     }
-    const struct vgpu_object *current = vgpu_thread()->current;
     record->opcode = op;
     record->reply = reply ? (uint16_t)rpc->slot : VGPU_REPLY_NONE;
     record->size = size;

@@ -144,7 +144,8 @@ int worker_link_receive(int fd, union worker_msg *message, int *fds, size_t *cou
         errno = EPROTO;
         return -1;
     }
-    memcpy(fds, all, sizeof(int) * have);
+    if (have)
+        memcpy(fds, all, sizeof(int) * have);
     *count = have;
     switch (message->msg.type) {
     case WORKER_MSG_HELLO:

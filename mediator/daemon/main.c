@@ -256,7 +256,8 @@ int main(int argc, char **argv)
 
     strcpy(d.config_dir, CONFIG_DIR);
     strcpy(d.run_dir, RUN_DIR);
-    d.lock = d.signals.fd = d.watch.fd = d.local.fd = d.control_listener.fd = -1;
+    d.lock = d.signals.fd = d.watch.fd = d.local.fd = d.control_listener.fd =
+        d.metrics_listener.fd = -1;
     d.started = now_ns();
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
@@ -364,6 +365,7 @@ int main(int argc, char **argv)
     vgpu_log(VGPU_LOG_INFO, "starting", LOG_S("version", VGPU_PACKAGE_VERSION),
              LOG_S("config", d.config_dir), LOG_S("run", d.run_dir), LOG_U("pid", getpid()));
     cgroups_init(&d.cgroups, d.config.cgroup);
+    schedule_start(&d);
     workers_start(&d);
     if (vms_start(&d) != 0 || control_start(&d) != 0) {
         workers_end(&d);

@@ -160,7 +160,7 @@ static int make_directory(void)
 static void remove_directory(void)
 {
     static const char *const names[] = {"mediatord.conf", "mediatord.pid", "local.sock",
-                                        "control.sock"};
+                                        "control.sock", "metrics.sock"};
 
     if (!directory[0])
         return;

@@ -32,24 +32,24 @@ CUresult worker_do_Window(struct vgpu_worker *worker, const struct worker_args_W
     CUdeviceptr placed = 0;
 
     if (worker->window_bytes || args->base < VGPU_WINDOW_ADDRESS_MIN ||
-        args->base >= VGPU_WINDOW_ADDRESS_MAX || args->base % VGPU_WINDOW_ALIGN ||
-        !args->bytes || args->bytes % VGPU_WINDOW_ALIGN ||
-        args->bytes > VGPU_WINDOW_ADDRESS_MAX - args->base) {
+        args->base >= VGPU_WINDOW_ADDRESS_MAX || args->base % VGPU_WINDOW_ALIGN || !args->bytes ||
+        args->bytes % VGPU_WINDOW_ALIGN || args->bytes > VGPU_WINDOW_ADDRESS_MAX - args->base) {
         answer->violation = 1;
         answer->reason = "device window out of range";
         return CUDA_ERROR_INVALID_VALUE;
     }
-    CUresult result =
-        worker->driver->cuMemAddressReserve(&placed, args->bytes, 0, args->base, 0);
+    CUresult result = worker->driver->cuMemAddressReserve(&placed, args->bytes, 0, args->base, 0);
     if (result != CUDA_SUCCESS)
         return result;
     if (placed != args->base) {
         worker->driver->cuMemAddressFree(placed, args->bytes);
-        vgpu_log(VGPU_LOG_ERROR, "window_refused", LOG_X("wanted", args->base), LOG_X("got", placed));
+        vgpu_log(VGPU_LOG_ERROR, "window_refused", LOG_X("wanted", args->base),
+                 LOG_X("got", placed));
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     worker->window_base = args->base;
     worker->window_bytes = args->bytes;
+    worker_window_give(worker, args->base, args->bytes);
     return CUDA_SUCCESS;
 }
 
@@ -67,13 +67,15 @@ CUresult worker_do_DeviceInfo(struct vgpu_worker *worker, const struct worker_ar
     if (worker->assign.device_memory_limit && worker->assign.device_memory_limit < total)
         out->total_memory = worker->assign.device_memory_limit;
     driver->cuDeviceGetName((char *)out->name, sizeof(out->name) - 1, args->device);
-    if (driver->cuDeviceGetUuid_v2 && driver->cuDeviceGetUuid_v2(&uuid, args->device) == CUDA_SUCCESS)
+    if (driver->cuDeviceGetUuid_v2 &&
+        driver->cuDeviceGetUuid_v2(&uuid, args->device) == CUDA_SUCCESS)
         memcpy(out->uuid, uuid.bytes, sizeof(out->uuid));
     if (driver->cuDeviceGetLuid)
         driver->cuDeviceGetLuid((char *)out->luid, &out->luid_mask, args->device);
     for (int i = 1; i < (int)(sizeof(out->attributes) / sizeof(out->attributes[0])); i++) {
         int value = 0;
-        if (driver->cuDeviceGetAttribute(&value, (CUdevice_attribute)i, args->device) != CUDA_SUCCESS)
+        if (driver->cuDeviceGetAttribute(&value, (CUdevice_attribute)i, args->device) !=
+            CUDA_SUCCESS)
             continue;
         out->attributes[i] = value;
         out->attribute_valid[i / 32] |= 1u << (i % 32);
@@ -120,6 +122,16 @@ CUresult worker_context_enter(struct vgpu_worker *worker, uint32_t handle)
     return object ? worker_context_use(worker, object->object) : CUDA_ERROR_INVALID_CONTEXT;
 }
 
+struct worker_stream *worker_stream_enter(struct vgpu_worker *worker, uint32_t handle)
+{
+    if (!handle)
+        return worker->current ? &worker->current->default_stream : NULL;
+    struct worker_object *object = worker_object(worker, VGPU_TYPE_STREAM, handle);
+    if (!object || worker_context_use(worker, object->context) != CUDA_SUCCESS)
+        return NULL;
+    return object->object;
+}
+
 static struct worker_context *context_of(struct vgpu_worker *worker, uint32_t handle)
 {
     struct worker_object *object = worker_object(worker, VGPU_TYPE_CONTEXT, handle);
@@ -131,27 +143,29 @@ static struct worker_context *context_of(struct vgpu_worker *worker, uint32_t ha
  * Small answers are written by the GPU straight into the reply slots, so these are pinned. Without
  * (the driver refused) such copies go through the driver's own staging: slower, still right.
  */
-static void register_replies(struct vgpu_worker *worker, struct worker_context *context)
+static void register_replies(struct vgpu_worker *worker)
 {
-    struct worker_context *other;
+    struct worker_context *other, *context = worker->current;
 
-    LIST_FOREACH(other, &worker->contexts, link) {
+    LIST_FOREACH(other, &worker->contexts, link)
+    {
         if (other->replies_registered)
             return;
     }
     CUresult result = worker->driver->cuMemHostRegister_v2(
-        worker->host.view.replies,
-        (size_t)worker->host.view.header.reply_count * VGPU_REPLY_BYTES,
+        worker->host.view.replies, (size_t)worker->host.view.header.reply_count * VGPU_REPLY_BYTES,
         CU_MEMHOSTREGISTER_PORTABLE | CU_MEMHOSTREGISTER_DEVICEMAP);
     context->replies_registered = result == CUDA_SUCCESS;
     if (result != CUDA_SUCCESS)
-        vgpu_log(VGPU_LOG_WARN, "replies_not_pinned", LOG_S("result", worker_result_name(worker, result)));
+        vgpu_log(VGPU_LOG_WARN, "replies_not_pinned",
+                 LOG_S("result", worker_result_name(worker, result)));
 }
 
 static CUresult adopt(struct vgpu_worker *worker, uint32_t handle, CUcontext driver_context,
                       CUdevice device, bool primary)
 {
-    struct worker_context *context = calloc(1, sizeof(*context));
+    struct worker_context *context =
+        worker->context_count < WORKER_CONTEXTS_MAX ? calloc(1, sizeof(*context)) : NULL;
 
     if (!context)
         return CUDA_ERROR_OUT_OF_MEMORY;
@@ -166,16 +180,17 @@ static CUresult adopt(struct vgpu_worker *worker, uint32_t handle, CUcontext dri
         free(context);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    CUresult result = worker->driver->cuCtxSetCurrent(driver_context);
+    worker_stream_init(&context->default_stream, context, NULL);
+    CUresult result = worker_context_use(worker, context);
     if (result != CUDA_SUCCESS) {
         device_heap_free(worker, context->heap);
         free(context);
         return result;
     }
-    worker->current = context;
+    worker->context_count++;
     LIST_INSERT_HEAD(&worker->contexts, context, link);
     worker_insert(worker, VGPU_TYPE_CONTEXT, handle, context);
-    register_replies(worker, context);
+    register_replies(worker);
     return CUDA_SUCCESS;
 }
 
@@ -186,7 +201,8 @@ CUresult worker_do_PrimaryRetain(struct vgpu_worker *worker,
     CUcontext driver_context = NULL;
     struct worker_context *other;
 
-    LIST_FOREACH(other, &worker->contexts, link) {
+    LIST_FOREACH(other, &worker->contexts, link)
+    {
         if (other->primary && other->device == args->device) {
             answer->violation = 1;
             answer->reason = "primary context retained twice";
@@ -207,21 +223,28 @@ CUresult worker_do_PrimaryRetain(struct vgpu_worker *worker,
     return result;
 }
 
-/* Everything of a context but the context itself. */
+/*
+ * Everything of a context but the context itself. Waits for what is still running in it, as the
+ * driver would: a program that does not want that synchronises first.
+ */
 static void strip(struct vgpu_worker *worker, struct worker_context *context)
 {
+    bool had_replies = context->replies_registered;
+
     worker_waits_purge(worker, context);
     worker_objects_purge(worker, context);
-    worker_context_use(worker, context);
-    worker->driver->cuCtxSynchronize();
-    if (context->replies_registered)
+    if (had_replies && worker_context_use(worker, context) == CUDA_SUCCESS)
         worker->driver->cuMemHostUnregister(worker->host.view.replies);
-    context->replies_registered = false;
     device_heap_free(worker, context->heap);
     worker_remove(worker, VGPU_TYPE_CONTEXT, context->handle);
     LIST_REMOVE(context, link);
-    worker->current = NULL;
+    worker->context_count--;
+    /* Not through worker_context_use(): whatever the driver answers, this one is gone. */
     worker->driver->cuCtxSetCurrent(NULL);
+    worker->current = NULL;
+    if (had_replies && !LIST_EMPTY(&worker->contexts) &&
+        worker_context_use(worker, LIST_FIRST(&worker->contexts)) == CUDA_SUCCESS)
+        register_replies(worker);
 }
 
 CUresult worker_do_PrimaryRelease(struct vgpu_worker *worker,
@@ -242,10 +265,13 @@ CUresult worker_do_CtxCreate(struct vgpu_worker *worker, const struct worker_arg
                              struct vgpu_answer *answer)
 {
     CUcontext driver_context = NULL;
+    CUcontext popped = NULL;
     CUresult result = worker->driver->cuCtxCreate_v2(&driver_context, args->flags, args->device);
 
     if (result != CUDA_SUCCESS)
         return result;
+    /* The stack of contexts is the guest's business: here one is current, or none. */
+    worker->driver->cuCtxPopCurrent_v2(&popped);
     result = adopt(worker, args->context, driver_context, args->device, false);
     if (result != CUDA_SUCCESS)
         worker->driver->cuCtxDestroy_v2(driver_context);
@@ -265,7 +291,8 @@ CUresult worker_do_CtxDestroy(struct vgpu_worker *worker, const struct worker_ar
     return result;
 }
 
-CUresult worker_do_CtxGetLimit(struct vgpu_worker *worker, const struct worker_args_CtxGetLimit *args,
+CUresult worker_do_CtxGetLimit(struct vgpu_worker *worker,
+                               const struct worker_args_CtxGetLimit *args,
                                struct vgpu_rsp_CtxGetLimit *out, struct vgpu_answer *answer)
 {
     size_t value = 0;

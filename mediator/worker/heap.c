@@ -15,10 +15,11 @@
 #include <stdlib.h>
 
 #define HEAP_ALIGN 512u
-#define HEAP_SMALL (1u << 20)          /* up to here allocations share segments */
-#define HEAP_SEGMENT (2u << 20)        /* size of a shared segment */
-#define HEAP_IDLE_MAX (64ull << 20)    /* mapped but unused bytes kept per context */
+#define HEAP_SMALL (1u << 20)       /* up to here allocations share segments */
+#define HEAP_SEGMENT (2u << 20)     /* size of a shared segment */
+#define HEAP_IDLE_MAX (64ull << 20) /* mapped but unused bytes kept per context */
 #define HEAP_BINS 42
+#define FIND_LOOKS 64 /* free blocks compared per bin */
 
 struct segment;
 
@@ -37,13 +38,6 @@ struct segment {
     LIST_ENTRY(segment) link;
 };
 
-/* A hole of the window, in address order. */
-struct hole {
-    uint64_t base, bytes;
-    TAILQ_ENTRY(hole) link;
-};
-TAILQ_HEAD(hole_list, hole);
-
 struct device_heap {
     CUdevice device;
     uint64_t granularity;
@@ -53,33 +47,19 @@ struct device_heap {
     LIST_HEAD(, segment) segments;
 };
 
-/* One window for the process, so one list of holes. */
-static struct hole_list holes = TAILQ_HEAD_INITIALIZER(holes);
-static bool holes_ready;
-
 static uint64_t window_take(struct vgpu_worker *worker, uint64_t bytes)
 {
-    struct hole *hole;
+    struct window_hole *hole;
 
-    if (!holes_ready) {
-        if (!worker->window_bytes)
-            return 0;
-        hole = calloc(1, sizeof(*hole));
-        if (!hole)
-            return 0;
-        hole->base = worker->window_base;
-        hole->bytes = worker->window_bytes;
-        TAILQ_INSERT_HEAD(&holes, hole, link);
-        holes_ready = true;
-    }
-    TAILQ_FOREACH(hole, &holes, link) {
+    TAILQ_FOREACH(hole, &worker->holes, link)
+    {
         if (hole->bytes < bytes)
             continue;
         uint64_t base = hole->base;
         hole->base += bytes;
         hole->bytes -= bytes;
         if (!hole->bytes) {
-            TAILQ_REMOVE(&holes, hole, link);
+            TAILQ_REMOVE(&worker->holes, hole, link);
             free(hole);
         }
         return base;
@@ -87,20 +67,21 @@ static uint64_t window_take(struct vgpu_worker *worker, uint64_t bytes)
     return 0;
 }
 
-static void window_give(uint64_t base, uint64_t bytes)
+void worker_window_give(struct vgpu_worker *worker, uint64_t base, uint64_t bytes)
 {
-    struct hole *next, *before;
+    struct window_hole *next, *before;
 
-    TAILQ_FOREACH(next, &holes, link) {
+    TAILQ_FOREACH(next, &worker->holes, link)
+    {
         if (next->base > base)
             break;
     }
-    before = next ? TAILQ_PREV(next, hole_list, link) : TAILQ_LAST(&holes, hole_list);
+    before = next ? TAILQ_PREV(next, window_holes, link) : TAILQ_LAST(&worker->holes, window_holes);
     if (before && before->base + before->bytes == base) {
         before->bytes += bytes;
         if (next && before->base + before->bytes == next->base) {
             before->bytes += next->bytes;
-            TAILQ_REMOVE(&holes, next, link);
+            TAILQ_REMOVE(&worker->holes, next, link);
             free(next);
         }
         return;
@@ -110,7 +91,7 @@ static void window_give(uint64_t base, uint64_t bytes)
         next->bytes += bytes;
         return;
     }
-    struct hole *hole = calloc(1, sizeof(*hole));
+    struct window_hole *hole = calloc(1, sizeof(*hole));
     if (!hole)
         return; /* the addresses are lost, nothing else */
     hole->base = base;
@@ -118,7 +99,7 @@ static void window_give(uint64_t base, uint64_t bytes)
     if (next)
         TAILQ_INSERT_BEFORE(next, hole, link);
     else
-        TAILQ_INSERT_TAIL(&holes, hole, link);
+        TAILQ_INSERT_TAIL(&worker->holes, hole, link);
 }
 
 static int by_address(const void *a, const void *b)
@@ -146,7 +127,11 @@ static struct block *find_free(struct device_heap *heap, uint64_t bytes)
     struct block *block, *best = NULL;
 
     for (unsigned bin = bin_of(bytes); bin < HEAP_BINS; bin++) {
-        LIST_FOREACH(block, &heap->bins[bin], bin) {
+        unsigned looks = FIND_LOOKS;
+        LIST_FOREACH(block, &heap->bins[bin], bin)
+        {
+            if (!looks--)
+                break;
             if (block->bytes >= bytes && (!best || block->bytes < best->bytes))
                 best = block;
             if (best && best->bytes == bytes)
@@ -176,7 +161,8 @@ static void account(struct vgpu_worker *worker, int64_t change)
     worker->device_memory += (uint64_t)change;
     if (!worker->page)
         return;
-    atomic_store_explicit(&worker->page->device_memory, worker->device_memory, memory_order_relaxed);
+    atomic_store_explicit(&worker->page->device_memory, worker->device_memory,
+                          memory_order_relaxed);
     if (worker->device_memory >
         atomic_load_explicit(&worker->page->device_memory_peak, memory_order_relaxed))
         atomic_store_explicit(&worker->page->device_memory_peak, worker->device_memory,
@@ -187,7 +173,7 @@ static void unmap_segment(struct vgpu_worker *worker, struct segment *segment)
 {
     worker->driver->cuMemUnmap(segment->base, segment->bytes);
     worker->driver->cuMemRelease(segment->memory);
-    window_give(segment->base, segment->bytes);
+    worker_window_give(worker, segment->base, segment->bytes);
     account(worker, -(int64_t)segment->bytes);
     free(segment);
 }
@@ -207,6 +193,18 @@ static void trim(struct vgpu_worker *worker, struct device_heap *heap, uint64_t 
         heap->idle -= segment->bytes;
         free(block);
         unmap_segment(worker, segment);
+    }
+}
+
+/* The same in all heaps of a device, when memory has run out. */
+static void trim_all(struct vgpu_worker *worker, CUdevice device)
+{
+    struct worker_context *context;
+
+    LIST_FOREACH(context, &worker->contexts, link)
+    {
+        if (context->device == device)
+            trim(worker, context->heap, 0);
     }
 }
 
@@ -231,11 +229,9 @@ static CUresult grow(struct vgpu_worker *worker, struct device_heap *heap, uint6
             return result;
         heap->granularity = granularity > HEAP_SEGMENT ? granularity : HEAP_SEGMENT;
     }
-    if (bytes > worker->window_bytes)
-        return CUDA_ERROR_OUT_OF_MEMORY;
     bytes = (bytes + heap->granularity - 1) / heap->granularity * heap->granularity;
     if (limit && worker->device_memory + bytes > limit) {
-        trim(worker, heap, 0);
+        trim_all(worker, heap->device);
         if (worker->device_memory + bytes > limit)
             return CUDA_ERROR_OUT_OF_MEMORY;
     }
@@ -248,10 +244,14 @@ static CUresult grow(struct vgpu_worker *worker, struct device_heap *heap, uint6
     }
     segment->bytes = bytes;
     segment->base = window_take(worker, bytes);
+    if (!segment->base) {
+        trim_all(worker, heap->device);
+        segment->base = window_take(worker, bytes);
+    }
     result = segment->base ? driver->cuMemCreate(&segment->memory, bytes, &properties, 0)
                            : CUDA_ERROR_OUT_OF_MEMORY;
-    if (result == CUDA_ERROR_OUT_OF_MEMORY && heap->idle && segment->base) {
-        trim(worker, heap, 0);
+    if (result == CUDA_ERROR_OUT_OF_MEMORY && segment->base) {
+        trim_all(worker, heap->device);
         result = driver->cuMemCreate(&segment->memory, bytes, &properties, 0);
     }
     if (result != CUDA_SUCCESS)
@@ -279,7 +279,7 @@ release:
     driver->cuMemRelease(segment->memory);
 give_back:
     if (segment->base)
-        window_give(segment->base, bytes);
+        worker_window_give(worker, segment->base, bytes);
     free(segment);
     free(block);
     return result;

@@ -3,6 +3,7 @@
 #include "worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,6 @@ static void wait_for_channel(struct vgpu_worker *worker, int fds[WORKER_LINK_FDS
 static void open_channel(struct vgpu_worker *worker, int fds[WORKER_LINK_FDS_MAX], void *reserved)
 {
     struct worker_msg_assign *assign = &worker->assign;
-    struct worker_msg_started started = {0};
     char why[WORKER_LINK_TEXT];
     struct vgpu_arena_source source = {
         .backend = assign->backend,
@@ -115,6 +115,9 @@ static void open_channel(struct vgpu_worker *worker, int fds[WORKER_LINK_FDS_MAX
     worker->doorbell_fd = fds[assign->region_count];
     worker->interrupt_fd = fds[assign->region_count + 1];
     int page_fd = fds[assign->region_count + 2];
+    /* The guest's side holds them too and must not have the worker block. */
+    fcntl(worker->doorbell_fd, F_SETFL, O_RDWR | O_NONBLOCK);
+    fcntl(worker->interrupt_fd, F_SETFL, O_RDWR | O_NONBLOCK);
     worker->page =
         mmap(NULL, sizeof(*worker->page), PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
     if (worker->page == MAP_FAILED || worker->page->magic != SHM_MAGIC ||
@@ -135,8 +138,12 @@ static void open_channel(struct vgpu_worker *worker, int fds[WORKER_LINK_FDS_MAX
     vgpu_consumer_init(&worker->consumer, &worker->host, VGPU_OP_LIMIT);
     if (worker_objects_init(worker) != 0 || worker_waits_init(worker) != 0)
         fail(worker, VGPU_REASON_NO_WORKER, 0, "out of memory");
+}
 
-    started.process_id = worker->arena.view.header.process_id;
+static void say_started(struct vgpu_worker *worker)
+{
+    struct worker_msg_started started = {.process_id = worker->arena.view.header.process_id};
+
     memcpy(started.process_name, worker->arena.view.header.process_name,
            sizeof(started.process_name) - 1);
     if (worker_link_send(worker->link_fd, WORKER_MSG_STARTED, &started, sizeof(started), NULL, 0,
@@ -188,9 +195,9 @@ int main(int argc, char **argv)
     vgpu_log_set_context("worker", text);
 
     /* The driver library must not settle where the guest's arena will be. */
-    void *reserved = mmap((void *)VGPU_ARENA_ADDRESS_MIN,
-                          VGPU_ARENA_ADDRESS_MAX - VGPU_ARENA_ADDRESS_MIN, PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    void *reserved =
+        mmap((void *)VGPU_ARENA_ADDRESS_MIN, VGPU_ARENA_ADDRESS_MAX - VGPU_ARENA_ADDRESS_MIN,
+             PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     if (reserved == MAP_FAILED)
         reserved = NULL;
 
@@ -201,9 +208,11 @@ int main(int argc, char **argv)
     open_channel(&worker, fds, reserved);
     if (sandbox && worker_sandbox(text, sizeof(text)) != 0)
         fail(&worker, VGPU_REASON_NO_WORKER, 0, text);
+    say_started(&worker);
     vgpu_host_state(&worker.host, VGPU_HOST_READY, 0);
 
-    /* Rests between looks at the GPU are short: the kernel's usual 50 us of slack would double them. */
+    /* Rests between looks at the GPU are short: the kernel's usual 50 us of slack would double
+     * them. */
     prctl(PR_SET_TIMERSLACK, 1000ul);
     worker_serve(&worker);
 

@@ -35,7 +35,7 @@ CUresult worker_do_MemAllocPitch(struct vgpu_worker *worker,
 }
 
 static CUresult free_now(struct vgpu_worker *worker, struct worker_context *context,
-                         uint64_t address, uint64_t unused)
+                         uint64_t address)
 {
     return device_heap_release(worker, context->heap, address);
 }
@@ -46,16 +46,14 @@ CUresult worker_do_MemFree(struct vgpu_worker *worker, const struct worker_args_
 {
     struct worker_context *context, *owner = NULL;
 
-    LIST_FOREACH(context, &worker->contexts, link) {
+    LIST_FOREACH(context, &worker->contexts, link)
+    {
         if (device_heap_owns(context->heap, args->address))
             owner = context;
     }
     if (!owner)
         return CUDA_ERROR_INVALID_VALUE;
-    CUresult result = worker_context_use(worker, owner);
-    if (result != CUDA_SUCCESS)
-        return result;
-    return worker_wait_later(worker, WAIT_CONTEXT, 0, NULL, NULL, 0, free_now, args->address, 0);
+    return worker_wait_work(worker, owner, NULL, 0, free_now, args->address);
 }
 
 CUresult worker_do_MemGetInfo(struct vgpu_worker *worker, const struct worker_args_MemGetInfo *args,
@@ -93,7 +91,7 @@ CUresult worker_do_HostRegister(struct vgpu_worker *worker,
 }
 
 static CUresult unregister_now(struct vgpu_worker *worker, struct worker_context *context,
-                               uint64_t address, uint64_t unused)
+                               uint64_t address)
 {
     return worker->driver->cuMemHostUnregister((void *)(uintptr_t)address);
 }
@@ -103,7 +101,9 @@ CUresult worker_do_HostUnregister(struct vgpu_worker *worker,
                                   struct vgpu_answer *answer)
 {
     NEED_CONTEXT(worker);
-    return worker_wait_later(worker, WAIT_CONTEXT, 0, NULL, NULL, 0, unregister_now, args->address, 0);
+    if (!args->bytes)
+        return CUDA_ERROR_INVALID_VALUE;
+    return worker_wait_work(worker, worker->current, NULL, 0, unregister_now, args->address);
 }
 
 /* ---- copies ---- */
@@ -111,7 +111,10 @@ CUresult worker_do_HostUnregister(struct vgpu_worker *worker,
 CUresult worker_do_CopyInline(struct vgpu_worker *worker, const struct worker_args_CopyInline *args,
                               struct vgpu_answer *answer)
 {
-    NEED_CONTEXT(worker);
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
     if (args->bytes != args->data_bytes) {
         answer->violation = 1;
         answer->reason = "inline copy and its data differ in length";
@@ -121,17 +124,20 @@ CUresult worker_do_CopyInline(struct vgpu_worker *worker, const struct worker_ar
         return CUDA_SUCCESS;
     /* The private copy of the record is pageable, so the driver has taken the bytes on return. */
     worker->moved = args->bytes;
-    struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
+    struct work_entry *work = worker_work_begin(worker, stream, 0, false);
     CUresult result = worker->driver->cuMemcpyHtoDAsync_v2(args->destination, args->data,
                                                            args->bytes, args->stream);
-    return worker_work_end(worker, work, args->stream_handle, args->stream, result);
+    return worker_work_end(worker, work, stream, result);
 }
 
 CUresult worker_do_CopyOutInline(struct vgpu_worker *worker,
                                  const struct worker_args_CopyOutInline *args,
                                  struct vgpu_rsp_CopyOutInline *out, struct vgpu_answer *answer)
 {
-    NEED_CONTEXT(worker);
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
     if (args->bytes > VGPU_REPLY_PAYLOAD) {
         answer->violation = 1;
         answer->reason = "inline copy does not fit a reply";
@@ -141,18 +147,17 @@ CUresult worker_do_CopyOutInline(struct vgpu_worker *worker,
         return CUDA_SUCCESS;
     worker->moved = args->bytes;
     void *to = vgpu_reply_payload(&worker->host, worker->record->reply);
-    struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
+    struct work_entry *work = worker_work_begin(worker, stream, 0, true);
     CUresult result =
         worker->driver->cuMemcpyDtoHAsync_v2(to, args->source, args->bytes, args->stream);
-    result = worker_work_end(worker, work, args->stream_handle, args->stream, result);
+    result = worker_work_end(worker, work, stream, result);
     if (result != CUDA_SUCCESS)
         return result;
-    return worker_wait_later(worker, WAIT_STREAM, args->stream_handle, args->stream, NULL,
-                             (uint32_t)args->bytes, NULL, 0, 0);
+    return worker_wait_work(worker, stream->context, stream, (uint32_t)args->bytes, NULL, 0);
 }
 
-static CUresult copy(struct vgpu_worker *worker, uint64_t destination, uint64_t source,
-                     uint64_t bytes, uint32_t stream_handle, CUstream stream, uint32_t release)
+static CUresult copy(struct vgpu_worker *worker, struct worker_stream *stream, uint64_t destination,
+                     uint64_t source, uint64_t bytes, uint32_t release, bool watched)
 {
     const struct vgpu_driver *driver = worker->driver;
     bool to_host = worker_in_heap(worker, destination, bytes);
@@ -160,36 +165,44 @@ static CUresult copy(struct vgpu_worker *worker, uint64_t destination, uint64_t 
     CUresult result;
 
     worker->moved = bytes;
-    struct timed_entry *work = worker_work_begin(worker, stream, release);
+    struct work_entry *work = worker_work_begin(worker, stream, release, watched);
     if (!bytes)
         result = CUDA_SUCCESS;
     else if (from_host && !to_host)
-        result = driver->cuMemcpyHtoDAsync_v2(destination, (void *)(uintptr_t)source, bytes, stream);
+        result = driver->cuMemcpyHtoDAsync_v2(destination, (void *)(uintptr_t)source, bytes,
+                                              stream->stream);
     else if (to_host && !from_host)
-        result = driver->cuMemcpyDtoHAsync_v2((void *)(uintptr_t)destination, source, bytes, stream);
+        result = driver->cuMemcpyDtoHAsync_v2((void *)(uintptr_t)destination, source, bytes,
+                                              stream->stream);
+    else if (!to_host && worker->device_count == 1)
+        /* The call below would take an address without memory for memory of this process. */
+        result = driver->cuMemcpyDtoDAsync_v2(destination, source, bytes, stream->stream);
     else
-        result = driver->cuMemcpyAsync(destination, source, bytes, stream);
-    return worker_work_end(worker, work, stream_handle, stream, result);
+        result = driver->cuMemcpyAsync(destination, source, bytes, stream->stream);
+    return worker_work_end(worker, work, stream, result);
 }
 
 CUresult worker_do_Copy(struct vgpu_worker *worker, const struct worker_args_Copy *args,
                         struct vgpu_answer *answer)
 {
-    NEED_CONTEXT(worker);
-    return copy(worker, args->destination, args->source, args->bytes, args->stream_handle,
-                args->stream, args->release);
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    return copy(worker, stream, args->destination, args->source, args->bytes, args->release, false);
 }
 
 CUresult worker_do_CopyWait(struct vgpu_worker *worker, const struct worker_args_CopyWait *args,
                             struct vgpu_answer *answer)
 {
-    NEED_CONTEXT(worker);
-    CUresult result = copy(worker, args->destination, args->source, args->bytes,
-                           args->stream_handle, args->stream, 0);
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult result = copy(worker, stream, args->destination, args->source, args->bytes, 0, true);
     if (result != CUDA_SUCCESS)
         return result;
-    return worker_wait_later(worker, WAIT_STREAM, args->stream_handle, args->stream, NULL, 0, NULL,
-                             0, 0);
+    return worker_wait_work(worker, stream->context, stream, 0, NULL, 0);
 }
 
 /* Bytes from the first to the last of a pitched block; false when they cannot be counted. */
@@ -213,11 +226,11 @@ static bool extent(uint64_t pitch, uint64_t rows, uint64_t width, uint64_t heigh
     return true;
 }
 
-static CUresult copy_3d(struct vgpu_worker *worker, uint64_t destination, uint64_t source,
-                        uint64_t destination_pitch, uint64_t source_pitch,
-                        uint64_t destination_rows, uint64_t source_rows, uint64_t width,
-                        uint64_t height, uint64_t depth, uint32_t stream_handle, CUstream stream,
-                        uint32_t release)
+static CUresult copy_3d(struct vgpu_worker *worker, struct worker_stream *stream,
+                        uint64_t destination, uint64_t source, uint64_t destination_pitch,
+                        uint64_t source_pitch, uint64_t destination_rows, uint64_t source_rows,
+                        uint64_t width, uint64_t height, uint64_t depth, uint32_t release,
+                        bool watched)
 {
     uint64_t destination_bytes, source_bytes;
 
@@ -258,43 +271,49 @@ static CUresult copy_3d(struct vgpu_worker *worker, uint64_t destination, uint64
         .Height = height,
     };
     worker->moved = width * height * depth;
-    struct timed_entry *work = worker_work_begin(worker, stream, release);
-    CUresult result = depth == 1 ? worker->driver->cuMemcpy2DAsync_v2(&flat, stream)
-                                 : worker->driver->cuMemcpy3DAsync_v2(&all, stream);
-    return worker_work_end(worker, work, stream_handle, stream, result);
+    struct work_entry *work = worker_work_begin(worker, stream, release, watched);
+    CUresult result = depth == 1 ? worker->driver->cuMemcpy2DAsync_v2(&flat, stream->stream)
+                                 : worker->driver->cuMemcpy3DAsync_v2(&all, stream->stream);
+    return worker_work_end(worker, work, stream, result);
 }
 
 CUresult worker_do_Copy3D(struct vgpu_worker *worker, const struct worker_args_Copy3D *args,
                           struct vgpu_answer *answer)
 {
-    NEED_CONTEXT(worker);
-    return copy_3d(worker, args->destination, args->source, args->destination_pitch,
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    return copy_3d(worker, stream, args->destination, args->source, args->destination_pitch,
                    args->source_pitch, args->destination_rows, args->source_rows, args->width,
-                   args->height, args->depth, args->stream_handle, args->stream, args->release);
+                   args->height, args->depth, args->release, false);
 }
 
 CUresult worker_do_Copy3DWait(struct vgpu_worker *worker, const struct worker_args_Copy3DWait *args,
                               struct vgpu_answer *answer)
 {
-    NEED_CONTEXT(worker);
-    CUresult result = copy_3d(worker, args->destination, args->source, args->destination_pitch,
-                              args->source_pitch, args->destination_rows, args->source_rows,
-                              args->width, args->height, args->depth, args->stream_handle,
-                              args->stream, 0);
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult result = copy_3d(worker, stream, args->destination, args->source,
+                              args->destination_pitch, args->source_pitch, args->destination_rows,
+                              args->source_rows, args->width, args->height, args->depth, 0, true);
     if (result != CUDA_SUCCESS)
         return result;
-    return worker_wait_later(worker, WAIT_STREAM, args->stream_handle, args->stream, NULL, 0, NULL,
-                             0, 0);
+    return worker_wait_work(worker, stream->context, stream, 0, NULL, 0);
 }
 
 CUresult worker_do_Memset(struct vgpu_worker *worker, const struct worker_args_Memset *args,
                           struct vgpu_answer *answer)
 {
     const struct vgpu_driver *driver = worker->driver;
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
     uint64_t row, bytes;
     CUresult result;
 
-    NEED_CONTEXT(worker);
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
     if (args->element != 1 && args->element != 2 && args->element != 4)
         return CUDA_ERROR_INVALID_VALUE;
     if (!args->width || !args->height)
@@ -305,7 +324,7 @@ CUresult worker_do_Memset(struct vgpu_worker *worker, const struct worker_args_M
         return CUDA_ERROR_INVALID_VALUE;
 
     worker->moved = row * args->height;
-    struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
+    struct work_entry *work = worker_work_begin(worker, stream, 0, false);
     if (args->height == 1) {
         if (args->element == 1)
             result = driver->cuMemsetD8Async(args->destination, (unsigned char)args->value,
@@ -314,8 +333,8 @@ CUresult worker_do_Memset(struct vgpu_worker *worker, const struct worker_args_M
             result = driver->cuMemsetD16Async(args->destination, (unsigned short)args->value,
                                               args->width, args->stream);
         else
-            result = driver->cuMemsetD32Async(args->destination, args->value, args->width,
-                                              args->stream);
+            result =
+                driver->cuMemsetD32Async(args->destination, args->value, args->width, args->stream);
     } else {
         if (args->element == 1)
             result = driver->cuMemsetD2D8Async(args->destination, args->pitch,
@@ -329,5 +348,5 @@ CUresult worker_do_Memset(struct vgpu_worker *worker, const struct worker_args_M
             result = driver->cuMemsetD2D32Async(args->destination, args->pitch, args->value,
                                                 args->width, args->height, args->stream);
     }
-    return worker_work_end(worker, work, args->stream_handle, args->stream, result);
+    return worker_work_end(worker, work, stream, result);
 }

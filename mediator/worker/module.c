@@ -30,7 +30,11 @@ CUresult worker_do_BlobCreate(struct vgpu_worker *worker, const struct worker_ar
         free(blob);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    mprotect(blob->data + mapped - page, page, PROT_NONE);
+    if (mprotect(blob->data + mapped - page, page, PROT_NONE) != 0) {
+        munmap(blob->data, mapped);
+        free(blob);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
     blob->size = args->size;
     blob->mapped = mapped;
     worker->blob_bytes += mapped;
@@ -120,13 +124,20 @@ static void add_log(struct load *load, CUjit_option buffer, CUjit_option size_op
     load->jit_values[load->jit_count++] = (void *)(uintptr_t)bytes;
 }
 
-static CUresult load_begin(struct load *load, const uint8_t *options, uint32_t bytes,
-                           uint32_t jit_count, uint32_t info_size, uint32_t error_size)
+#define WRAPPER_MAGIC 0x466243b1u
+
+static CUresult load_begin(struct load *load, const struct vgpu_blob *blob, const uint8_t *options,
+                           uint32_t bytes, uint32_t jit_count, uint32_t info_size,
+                           uint32_t error_size)
 {
     const struct vgpu_jit_option *list = (const void *)options;
-    uint32_t count = bytes / sizeof(*list);
+    uint32_t count = bytes / sizeof(*list), magic = 0;
 
     memset(load, 0, sizeof(*load));
+    /* What a compiler wraps round an image holds a pointer, which the driver would follow. */
+    memcpy(&magic, blob->data, blob->size < sizeof(magic) ? blob->size : sizeof(magic));
+    if (magic == WRAPPER_MAGIC)
+        return CUDA_ERROR_INVALID_IMAGE;
     if (bytes % sizeof(*list) || jit_count > count || info_size > LOG_BYTES_MAX ||
         error_size > LOG_BYTES_MAX)
         return CUDA_ERROR_INVALID_VALUE;
@@ -143,7 +154,8 @@ static CUresult load_begin(struct load *load, const uint8_t *options, uint32_t b
                 return CUDA_ERROR_NOT_SUPPORTED;
         }
     }
-    add_log(load, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, &load->info, info_size);
+    add_log(load, CU_JIT_INFO_LOG_BUFFER, CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES, &load->info,
+            info_size);
     add_log(load, CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, &load->error,
             error_size);
     return CUDA_SUCCESS;
@@ -165,10 +177,9 @@ CUresult worker_do_ModuleLoad(struct vgpu_worker *worker, const struct worker_ar
 {
     struct load load;
     CUmodule module = NULL;
-    CUresult result =
-        load_begin(&load, args->options, args->options_bytes,
-                   args->options_bytes / sizeof(struct vgpu_jit_option), args->info_size,
-                   args->error_size);
+    CUresult result = load_begin(&load, args->blob, args->options, args->options_bytes,
+                                 args->options_bytes / sizeof(struct vgpu_jit_option),
+                                 args->info_size, args->error_size);
 
     worker_output_scan(worker, args->blob);
     if (result == CUDA_SUCCESS)
@@ -183,13 +194,14 @@ CUresult worker_do_ModuleLoad(struct vgpu_worker *worker, const struct worker_ar
     return result;
 }
 
-CUresult worker_do_LibraryLoad(struct vgpu_worker *worker, const struct worker_args_LibraryLoad *args,
+CUresult worker_do_LibraryLoad(struct vgpu_worker *worker,
+                               const struct worker_args_LibraryLoad *args,
                                struct vgpu_rsp_LibraryLoad *out, struct vgpu_answer *answer)
 {
     struct load load;
     CUlibrary library = NULL;
-    CUresult result = load_begin(&load, args->options, args->options_bytes, args->jit_count,
-                                 args->info_size, args->error_size);
+    CUresult result = load_begin(&load, args->blob, args->options, args->options_bytes,
+                                 args->jit_count, args->info_size, args->error_size);
 
     worker_output_scan(worker, args->blob);
     if (result == CUDA_SUCCESS)
@@ -201,6 +213,20 @@ CUresult worker_do_LibraryLoad(struct vgpu_worker *worker, const struct worker_a
     if (result == CUDA_SUCCESS)
         worker_insert(worker, VGPU_TYPE_LIBRARY, args->library, library);
     return result;
+}
+
+CUresult worker_do_LibraryGetModule(struct vgpu_worker *worker,
+                                    const struct worker_args_LibraryGetModule *args,
+                                    struct vgpu_answer *answer)
+{
+    CUmodule module = NULL;
+    CUresult result = worker->driver->cuLibraryGetModule(&module, args->library);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    worker_insert(worker, VGPU_TYPE_MODULE, args->module, module);
+    worker_object(worker, VGPU_TYPE_MODULE, args->module)->parent = args->library_handle;
+    return CUDA_SUCCESS;
 }
 
 /* A name from a record's tail, as a string of its own. */
@@ -273,7 +299,7 @@ CUresult worker_do_ModuleGetGlobal(struct vgpu_worker *worker,
         return CUDA_ERROR_NOT_FOUND;
     CUresult result = worker->driver->cuModuleGetGlobal_v2(&address, &size, args->module, name);
     if (result == CUDA_SUCCESS)
-        result = worker_global_add(worker, address, size);
+        result = worker_global_add(worker, args->module_handle, address, size);
     out->address = address;
     out->size = size;
     return result;
@@ -293,7 +319,7 @@ CUresult worker_do_LibraryGetGlobal(struct vgpu_worker *worker,
         return CUDA_ERROR_NOT_FOUND;
     CUresult result = worker->driver->cuLibraryGetGlobal(&address, &size, args->library, name);
     if (result == CUDA_SUCCESS)
-        result = worker_global_add(worker, address, size);
+        result = worker_global_add(worker, args->library_handle, address, size);
     out->address = address;
     out->size = size;
     return result;
@@ -329,7 +355,8 @@ static void add_name(struct name_list *list, const char *name)
     list->answer->size += (uint32_t)bytes;
 }
 
-CUresult worker_do_ModuleNames(struct vgpu_worker *worker, const struct worker_args_ModuleNames *args,
+CUresult worker_do_ModuleNames(struct vgpu_worker *worker,
+                               const struct worker_args_ModuleNames *args,
                                struct vgpu_rsp_ModuleNames *out, struct vgpu_answer *answer)
 {
     const struct vgpu_driver *driver = worker->driver;
@@ -426,8 +453,8 @@ CUresult worker_do_FunctionInfo(struct vgpu_worker *worker,
 
     for (int i = 0; i < CU_FUNC_ATTRIBUTE_MAX && i < 24; i++) {
         int value = 0;
-        CUresult result = worker->driver->cuFuncGetAttribute(&value, (CUfunction_attribute)i,
-                                                             args->function);
+        CUresult result =
+            worker->driver->cuFuncGetAttribute(&value, (CUfunction_attribute)i, args->function);
         if (result != CUDA_SUCCESS)
             continue;
         out->attributes[i] = value;
@@ -470,9 +497,9 @@ struct launch {
     CUlaunchAttribute attributes[ATTRIBUTES_MAX];
 };
 
-static CUresult launch_config(struct launch *launch, const uint32_t grid[3], const uint32_t block[3],
-                              uint32_t shared, CUstream stream, const uint8_t *attributes,
-                              uint32_t bytes, uint32_t count)
+static CUresult launch_config(struct launch *launch, const uint32_t grid[3],
+                              const uint32_t block[3], uint32_t shared, CUstream stream,
+                              const uint8_t *attributes, uint32_t bytes, uint32_t count)
 {
     const struct vgpu_launch_attribute *list = (const void *)attributes;
 
@@ -504,11 +531,16 @@ CUresult worker_do_Launch(struct vgpu_worker *worker, const struct worker_args_L
                           struct vgpu_answer *answer)
 {
     struct worker_function *function = worker_function(worker, args->function_handle);
+    struct worker_context *context = worker->current;
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
     const uint8_t *params;
     CUresult result;
 
-    if (!worker->current)
+    if (!context || !stream)
         return CUDA_ERROR_INVALID_CONTEXT;
+    /* Unlike a copy, a kernel runs in the caller's context only. */
+    if (stream->context != context)
+        return CUDA_ERROR_INVALID_HANDLE;
     uint64_t skip = (uint64_t)args->attribute_count * sizeof(struct vgpu_launch_attribute);
     if (skip > args->arguments_bytes) {
         answer->violation = 1;
@@ -529,20 +561,20 @@ CUresult worker_do_Launch(struct vgpu_worker *worker, const struct worker_args_L
     void **packed = bytes ? extra : NULL;
 
     if (!args->attribute_count) {
-        struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
+        struct work_entry *work = worker_work_begin(worker, stream, 0, false);
         result = worker->driver->cuLaunchKernel(
             args->function, args->grid[0], args->grid[1], args->grid[2], args->block[0],
             args->block[1], args->block[2], args->shared, args->stream, NULL, packed);
-        return worker_work_end(worker, work, args->stream_handle, args->stream, result);
+        return worker_work_end(worker, work, stream, result);
     }
     struct launch launch;
     result = launch_config(&launch, args->grid, args->block, args->shared, args->stream,
                            args->arguments, args->arguments_bytes, args->attribute_count);
     if (result != CUDA_SUCCESS)
         return result;
-    struct timed_entry *work = worker_work_begin(worker, args->stream, 0);
+    struct work_entry *work = worker_work_begin(worker, stream, 0, false);
     result = worker->driver->cuLaunchKernelEx(&launch.config, args->function, NULL, packed);
-    return worker_work_end(worker, work, args->stream_handle, args->stream, result);
+    return worker_work_end(worker, work, stream, result);
 }
 
 CUresult worker_do_OccupancyMaxActiveClusters(
@@ -553,8 +585,9 @@ CUresult worker_do_OccupancyMaxActiveClusters(
 
     if (!worker->driver->cuOccupancyMaxActiveClusters)
         return CUDA_ERROR_NOT_SUPPORTED;
-    CUresult result = launch_config(&launch, args->grid, args->block, args->shared, NULL,
-                                    args->attributes, args->attributes_bytes, args->attribute_count);
+    CUresult result =
+        launch_config(&launch, args->grid, args->block, args->shared, NULL, args->attributes,
+                      args->attributes_bytes, args->attribute_count);
     if (result != CUDA_SUCCESS)
         return result;
     return worker->driver->cuOccupancyMaxActiveClusters(&out->clusters, args->function,
@@ -569,8 +602,9 @@ CUresult worker_do_OccupancyMaxPotentialClusterSize(
 
     if (!worker->driver->cuOccupancyMaxPotentialClusterSize)
         return CUDA_ERROR_NOT_SUPPORTED;
-    CUresult result = launch_config(&launch, args->grid, args->block, args->shared, NULL,
-                                    args->attributes, args->attributes_bytes, args->attribute_count);
+    CUresult result =
+        launch_config(&launch, args->grid, args->block, args->shared, NULL, args->attributes,
+                      args->attributes_bytes, args->attribute_count);
     if (result != CUDA_SUCCESS)
         return result;
     return worker->driver->cuOccupancyMaxPotentialClusterSize(&out->cluster_size, args->function,

@@ -15,6 +15,7 @@ int worker_objects_init(struct vgpu_worker *worker)
         return -1;
     worker->objects = table;
     LIST_INIT(&worker->contexts);
+    TAILQ_INIT(&worker->holes);
     return 0;
 }
 
@@ -55,6 +56,9 @@ CUresult worker_find(struct vgpu_worker *worker, enum vgpu_handle_type type, uin
     case VGPU_TYPE_KERNEL:
         *out = ((struct worker_function *)object->object)->kernel;
         break;
+    case VGPU_TYPE_STREAM:
+        *out = ((struct worker_stream *)object->object)->stream;
+        break;
     default:
         *out = object->object;
     }
@@ -92,6 +96,13 @@ void worker_insert(struct vgpu_worker *worker, enum vgpu_handle_type type, uint3
     uint32_t index = VGPU_HANDLE_INDEX(handle);
     struct worker_object *slot = &worker->objects[index];
 
+    if (type == VGPU_TYPE_STREAM) {
+        struct worker_stream *stream = malloc(sizeof(*stream));
+        if (!stream)
+            abort(); /* the guest counts on a handle that the driver has accepted */
+        worker_stream_init(stream, worker->current, object);
+        object = stream;
+    }
     slot->handle = handle;
     slot->type = type;
     slot->object = object;
@@ -99,24 +110,67 @@ void worker_insert(struct vgpu_worker *worker, enum vgpu_handle_type type, uint3
     bool shared = type == VGPU_TYPE_LIBRARY || type == VGPU_TYPE_KERNEL || type == VGPU_TYPE_BLOB ||
                   type == VGPU_TYPE_CONTEXT;
     slot->context = shared ? NULL : worker->current;
-    slot->dirty = false;
+    slot->parent = 0;
     if (index >= worker->objects_used)
         worker->objects_used = index + 1;
 }
 
+static void globals_drop(struct vgpu_worker *worker, const struct worker_context *context,
+                         uint32_t parent)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < worker->global_count; i++) {
+        const struct worker_global *global = &worker->globals[i];
+        if (context ? global->context != context : global->parent != parent)
+            worker->globals[kept++] = *global;
+    }
+    worker->global_count = kept;
+}
+
 static void clear_slot(struct vgpu_worker *worker, struct worker_object *slot)
 {
-    if (slot->type == VGPU_TYPE_FUNCTION || slot->type == VGPU_TYPE_KERNEL)
+    switch (slot->type) {
+    case VGPU_TYPE_FUNCTION:
+    case VGPU_TYPE_KERNEL:
         free(slot->object);
-    if (slot->type == VGPU_TYPE_STREAM)
-        worker_forget_stream(worker, slot->handle);
-    if (slot->type == VGPU_TYPE_BLOB) {
+        break;
+    case VGPU_TYPE_STREAM:
+        worker_stream_drop(worker, slot->object);
+        break;
+    case VGPU_TYPE_MODULE:
+    case VGPU_TYPE_LIBRARY:
+        globals_drop(worker, NULL, slot->handle);
+        break;
+    case VGPU_TYPE_BLOB: {
         struct vgpu_blob *blob = slot->object;
         worker->blob_bytes -= blob->mapped;
         munmap(blob->data, blob->mapped);
         free(blob);
+        break;
+    }
     }
     *slot = (struct worker_object){0};
+    while (worker->objects_used && !worker->objects[worker->objects_used - 1].handle)
+        worker->objects_used--;
+}
+
+/* Forgets the functions of a module, or the kernels and modules of a library: they die with it. */
+static void remove_children(struct vgpu_worker *worker, enum vgpu_handle_type type, uint32_t parent)
+{
+    for (uint32_t i = 0; i < worker->objects_used; i++) {
+        struct worker_object *object = &worker->objects[i];
+        if (type == VGPU_TYPE_LIBRARY && object->handle && object->type == VGPU_TYPE_MODULE &&
+            object->parent == parent) {
+            remove_children(worker, VGPU_TYPE_MODULE, object->handle);
+            clear_slot(worker, object);
+        } else if (object->handle &&
+                   object->type ==
+                       (type == VGPU_TYPE_MODULE ? VGPU_TYPE_FUNCTION : VGPU_TYPE_KERNEL) &&
+                   ((struct worker_function *)object->object)->parent == parent) {
+            clear_slot(worker, object);
+        }
+    }
 }
 
 void worker_remove(struct vgpu_worker *worker, enum vgpu_handle_type type, uint32_t handle)
@@ -125,16 +179,8 @@ void worker_remove(struct vgpu_worker *worker, enum vgpu_handle_type type, uint3
 
     if (!slot)
         return;
-    /* A module's functions and a library's kernels die with it. */
-    if (type == VGPU_TYPE_MODULE || type == VGPU_TYPE_LIBRARY) {
-        enum vgpu_handle_type child = type == VGPU_TYPE_MODULE ? VGPU_TYPE_FUNCTION : VGPU_TYPE_KERNEL;
-        for (uint32_t i = 0; i < worker->objects_used; i++) {
-            struct worker_object *object = &worker->objects[i];
-            if (object->handle && object->type == child &&
-                ((struct worker_function *)object->object)->parent == handle)
-                clear_slot(worker, object);
-        }
-    }
+    if (type == VGPU_TYPE_MODULE || type == VGPU_TYPE_LIBRARY)
+        remove_children(worker, type, handle);
     clear_slot(worker, slot);
 }
 
@@ -144,14 +190,17 @@ void worker_objects_purge(struct vgpu_worker *worker, struct worker_context *con
         struct worker_object *object = &worker->objects[i];
         if (!object->handle)
             continue;
-        if (object->context == context)
+        if (object->context == context) {
             clear_slot(worker, object);
-        else if (object->type == VGPU_TYPE_KERNEL) {
+        } else if (object->type == VGPU_TYPE_KERNEL) {
             struct worker_function *function = object->object;
-            if (function->context == context)
-                function->context = NULL, function->function = NULL;
+            if (function->context == context) {
+                function->context = NULL;
+                function->function = NULL;
+            }
         }
     }
+    globals_drop(worker, context, 0);
 }
 
 int worker_device_count(struct vgpu_worker *worker)
@@ -159,8 +208,11 @@ int worker_device_count(struct vgpu_worker *worker)
     return worker->device_count;
 }
 
+/* An empty range lies anywhere: a copy of no bytes may name any address. */
 static bool within(uint64_t address, uint64_t bytes, uint64_t base, uint64_t size)
 {
+    if (!bytes)
+        return true;
     return address >= base && address - base <= size && bytes <= size - (address - base);
 }
 
@@ -187,19 +239,21 @@ static uint32_t global_above(const struct vgpu_worker *worker, uint64_t address)
     return low;
 }
 
-CUresult worker_global_add(struct vgpu_worker *worker, uint64_t address, uint64_t bytes)
+CUresult worker_global_add(struct vgpu_worker *worker, uint32_t parent, uint64_t address,
+                           uint64_t bytes)
 {
+    struct worker_global global = {address, bytes, parent, worker->current};
     uint32_t at = global_above(worker, address);
 
     if (at && worker->globals[at - 1].address == address) {
-        if (worker->globals[at - 1].bytes < bytes)
-            worker->globals[at - 1].bytes = bytes;
+        /* Found again, or what was there has gone without our hearing of it. */
+        worker->globals[at - 1] = global;
         return CUDA_SUCCESS;
     }
     if (worker->global_count == worker->global_room) {
         uint32_t room = worker->global_room ? 2 * worker->global_room : 64;
-        struct vgpu_range *more = room > GLOBALS_MAX ? NULL
-                                                     : realloc(worker->globals, room * sizeof(*more));
+        struct worker_global *more =
+            room > GLOBALS_MAX ? NULL : realloc(worker->globals, room * sizeof(*more));
         if (!more)
             return CUDA_ERROR_OUT_OF_MEMORY;
         worker->globals = more;
@@ -207,7 +261,7 @@ CUresult worker_global_add(struct vgpu_worker *worker, uint64_t address, uint64_
     }
     memmove(&worker->globals[at + 1], &worker->globals[at],
             (worker->global_count - at) * sizeof(*worker->globals));
-    worker->globals[at] = (struct vgpu_range){address, bytes};
+    worker->globals[at] = global;
     worker->global_count++;
     return CUDA_SUCCESS;
 }

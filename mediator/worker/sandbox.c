@@ -74,7 +74,7 @@ int worker_sandbox(char *error, size_t bytes)
     /* Reading its own limits, not raising anybody's. */
     if (!result)
         result = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-                                  SCMP_A2(SCMP_CMP_EQ, 0));
+                                  SCMP_A2(SCMP_CMP_EQ, 0, 0));
     /* mkdir, unlink and sockets: the driver tries, and does without. */
     if (!result)
         result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);

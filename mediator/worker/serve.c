@@ -10,11 +10,31 @@
 
 #include "mediator/common/log.h"
 
-#define BATCH 32                     /* records between two looks at what is in flight */
-#define LINK_LOOK_NS 10000000u       /* a busy worker looks this often whether it is to stop */
-#define REST_SPIN_NS 60000u          /* work in flight for less than this is polled without a rest */
-#define REST_MIN_NS 20000u
+#define BATCH 32               /* records between two looks at what is in flight */
+#define LINK_LOOK_NS 10000000u /* a busy worker looks this often whether it is to stop */
+#define REST_SPIN_NS 30000u    /* work in flight for less than this is polled without a rest */
+#define REST_MIN_NS 2000u
 #define REST_MAX_NS 1000000u
+#define STALL_NS 50000000u
+#define REST_GATE_NS 200000u /* before a shut gate, with work in flight */
+
+/* Errors of a kernel after which its context is of no more use. */
+static bool ends_context(CUresult result)
+{
+    switch (result) {
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+        return true;
+    default:
+        return false;
+    }
+}
 
 void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, CUresult result,
                    const void *payload, uint32_t bytes)
@@ -25,13 +45,23 @@ void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, 
     if (synchronising && worker->deferred_error &&
         (result == CUDA_SUCCESS || result == CUDA_ERROR_NOT_READY)) {
         result = worker->deferred_error;
-        vgpu_log(VGPU_LOG_INFO, "deferred_error", LOG_S("call", vgpu_op_name(worker->deferred_opcode)),
+        vgpu_log(VGPU_LOG_INFO, "deferred_error",
+                 LOG_S("call", vgpu_op_name(worker->deferred_opcode)),
                  LOG_S("result", worker_result_name(worker, result)));
         worker->deferred_error = CUDA_SUCCESS;
         bytes = 0;
     }
+    if (ends_context(result) && worker->page)
+        atomic_store_explicit(&worker->page->faults, 1, memory_order_relaxed);
     if (vgpu_reply_post(&worker->host, reply, result, payload, bytes) != 0)
         worker->violation = "reply slot out of range";
+}
+
+/* The guest uses these handles again whatever becomes of the record: its context may be gone. */
+static bool outlives_context(uint16_t opcode)
+{
+    return opcode == VGPU_OP_StreamDestroy || opcode == VGPU_OP_EventDestroy ||
+           opcode == VGPU_OP_BlobFree;
 }
 
 void worker_execute_record(struct vgpu_worker *worker, const struct vgpu_record *record)
@@ -43,7 +73,15 @@ void worker_execute_record(struct vgpu_worker *worker, const struct vgpu_record 
     worker->record = record;
     worker->answered_later = false;
     worker->moved = 0;
+    if (record->reply != VGPU_REPLY_NONE && worker_reply_promised(worker, record->reply)) {
+        worker->violation = "reply slot is named again before its answer";
+        return;
+    }
     CUresult result = worker_context_enter(worker, record->context);
+    if (result != CUDA_SUCCESS && outlives_context(record->opcode)) {
+        worker_context_use(worker, NULL);
+        result = CUDA_SUCCESS;
+    }
     if (result == CUDA_SUCCESS)
         result = worker_execute(worker, record, record->size, &answer);
     else
@@ -86,6 +124,16 @@ static bool wants_gate(uint16_t opcode)
     }
 }
 
+/*
+ * Work in flight that makes no progress may be waiting for work that has not been submitted: it then
+ * gets a piece in spite of the limit.
+ */
+static bool may_pass(struct vgpu_worker *worker, uint64_t without_progress)
+{
+    return shm_gate_may_pass(worker->page) ||
+           (without_progress > STALL_NS && shm_gate_allows(worker->page));
+}
+
 static void say_wake(struct vgpu_worker *worker)
 {
     struct vgpu_msg wake;
@@ -95,7 +143,7 @@ static void say_wake(struct vgpu_worker *worker)
 
 static void publish_in_flight(struct vgpu_worker *worker)
 {
-    uint32_t count = worker->dirty_count + worker->timed_count;
+    uint32_t count = worker->active_count + worker->work_count;
 
     if (atomic_load_explicit(&worker->page->in_flight, memory_order_relaxed) != count)
         atomic_store_explicit(&worker->page->in_flight, count, memory_order_relaxed);
@@ -113,7 +161,9 @@ static bool told_to_stop(struct vgpu_worker *worker)
         return false;
     if (got <= 0)
         _exit(0); /* the daemon is gone: nobody is left to tell */
-    return message.msg.type == WORKER_MSG_STOP;
+    for (size_t i = 0; i < count; i++)
+        close(fds[i]);
+    return true;
 }
 
 /* Sleeps until a doorbell, the daemon, or rest_ns (0: no limit). */
@@ -161,8 +211,9 @@ void worker_serve(struct vgpu_worker *worker)
             if (wants_gate(record->opcode)) {
                 if (shm_backlog_set(worker->page))
                     say_wake(worker);
-                if (!shm_gate_is_open(worker->page))
+                if (!may_pass(worker, now - busy_since))
                     break;
+                shm_submission_add(worker->page);
             }
             held = false;
             worker->now = now;
@@ -173,8 +224,10 @@ void worker_serve(struct vgpu_worker *worker)
         }
         if (progress)
             atomic_store_explicit(&worker->page->last_activity, now, memory_order_relaxed);
-        if (worker_in_flight(worker))
-            progress |= worker_poll(worker);
+        if (worker_in_flight(worker) && worker_poll(worker, !progress)) {
+            progress = true;
+            atomic_fetch_add_explicit(&worker->page->completions, 1, memory_order_relaxed);
+        }
         publish_in_flight(worker);
 
         if (now - looked > LINK_LOOK_NS) {
@@ -189,7 +242,7 @@ void worker_serve(struct vgpu_worker *worker)
         if (held) {
             /* The gate is shut; what is in flight still needs looking after. */
             uint64_t before = vgpu_now_ns();
-            shm_gate_wait(worker->page, worker_in_flight(worker) ? REST_MIN_NS * 10 : 10000000u);
+            shm_gate_wait(worker->page, worker_in_flight(worker) ? REST_GATE_NS : 10000000u);
             atomic_fetch_add_explicit(&worker->page->gate_wait_ns, vgpu_now_ns() - before,
                                       memory_order_relaxed);
             continue;
@@ -203,8 +256,9 @@ void worker_serve(struct vgpu_worker *worker)
                 continue;
             }
             uint64_t rest_ns = waited / 32;
-            rest(worker, rest_ns < REST_MIN_NS ? REST_MIN_NS : rest_ns > REST_MAX_NS ? REST_MAX_NS
-                                                                                      : rest_ns);
+            rest(worker, rest_ns < REST_MIN_NS   ? REST_MIN_NS
+                         : rest_ns > REST_MAX_NS ? REST_MAX_NS
+                                                 : rest_ns);
             continue;
         }
         if (shm_backlog_clear(worker->page))

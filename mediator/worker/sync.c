@@ -8,33 +8,69 @@ CUresult worker_do_CtxSynchronize(struct vgpu_worker *worker,
 {
     if (!worker->current)
         return CUDA_ERROR_INVALID_CONTEXT;
-    return worker_wait_later(worker, WAIT_CONTEXT, 0, NULL, NULL, 0, NULL, 0, 0);
+    return worker_wait_work(worker, worker->current, NULL, 0, NULL, 0);
 }
 
 CUresult worker_do_StreamSynchronize(struct vgpu_worker *worker,
                                      const struct worker_args_StreamSynchronize *args,
                                      struct vgpu_answer *answer)
 {
-    if (!worker->current)
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
         return CUDA_ERROR_INVALID_CONTEXT;
-    return worker_wait_later(worker, WAIT_STREAM, args->stream_handle, args->stream, NULL, 0, NULL,
-                             0, 0);
+    return worker_wait_work(worker, stream->context, stream, 0, NULL, 0);
+}
+
+/* The stream has something to wait for from now on, though no work of its own. */
+CUresult worker_do_StreamWaitEvent(struct vgpu_worker *worker,
+                                   const struct worker_args_StreamWaitEvent *args,
+                                   struct vgpu_answer *answer)
+{
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult result = worker->driver->cuStreamWaitEvent(args->stream, args->event, args->flags);
+    if (result == CUDA_SUCCESS)
+        worker_submitted(worker, stream);
+    return result;
 }
 
 CUresult worker_do_EventSynchronize(struct vgpu_worker *worker,
                                     const struct worker_args_EventSynchronize *args,
                                     struct vgpu_answer *answer)
 {
-    return worker_wait_later(worker, WAIT_EVENT, 0, NULL, args->event, 0, NULL, 0, 0);
+    struct worker_object *event = worker_object(worker, VGPU_TYPE_EVENT, args->event_handle);
+
+    return worker_wait_event(worker, event->context, args->event_handle);
 }
 
-CUresult worker_do_EventRecord(struct vgpu_worker *worker, const struct worker_args_EventRecord *args,
+CUresult worker_do_EventRecord(struct vgpu_worker *worker,
+                               const struct worker_args_EventRecord *args,
                                struct vgpu_answer *answer)
 {
+    struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
+
+    if (!stream)
+        return CUDA_ERROR_INVALID_CONTEXT;
     if (args->flags) {
         if (!worker->driver->cuEventRecordWithFlags)
             return CUDA_ERROR_NOT_SUPPORTED;
         return worker->driver->cuEventRecordWithFlags(args->event, args->stream, args->flags);
     }
     return worker->driver->cuEventRecord(args->event, args->stream);
+}
+
+CUresult worker_do_EventDestroy(struct vgpu_worker *worker,
+                                const struct worker_args_EventDestroy *args,
+                                struct vgpu_answer *answer)
+{
+    struct worker_object *event = worker_object(worker, VGPU_TYPE_EVENT, args->event_handle);
+    CUresult result = worker_context_use(worker, event->context);
+
+    if (result == CUDA_SUCCESS)
+        result = worker->driver->cuEventDestroy_v2(args->event);
+    worker_remove(worker, VGPU_TYPE_EVENT, args->event_handle);
+    return result;
 }

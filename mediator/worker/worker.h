@@ -4,7 +4,7 @@
  *
  * One thread does everything: it takes records off the ring in program order, calls the driver, and
  * between records looks after what has not finished. No driver call here may block for long:
- * waiting operations are submitted, put on the list of waits, and polled (waits.h), so one program
+ * waiting operations are submitted, put on the list of waits, and polled (waits.c), so one program
  * thread that synchronises never holds up another that launches.
  *
  * Trust: records and handles come from a hostile guest. The generated decoder checks sizes, ranges
@@ -21,6 +21,7 @@
 #include "mediator/common/arena_map.h"
 #include "mediator/common/shm_stats.h"
 #include "mediator/common/worker_link.h"
+#include "mediator/worker/estimate.h"
 #include "protocol/transport/host.h"
 #include "protocol/transport/reply.h"
 #include "protocol/transport/ring.h"
@@ -28,7 +29,25 @@
 
 #define WORKER_DEVICES_MAX 16
 
+#define WORKER_CONTEXTS_MAX 32 /* each costs the GPU hundreds of MiB that no quota counts */
+
 struct device_heap;
+struct worker_context;
+
+/*
+ * A stream, and what it has been given. Pieces of work are numbered through the whole worker, in
+ * the order of submission, so "everything until now" is a number.
+ */
+struct worker_stream {
+    TAILQ_ENTRY(worker_stream) link; /* in vgpu_worker.active, while finished < submitted */
+    struct worker_context *context;
+    CUstream stream;              /* NULL: the context's default stream */
+    uint64_t submitted, finished; /* numbers of the last piece given, and known to be done */
+    TAILQ_HEAD(work_list, work_entry) work; /* what is looked for, in order */
+    uint32_t waits;                         /* answers that wait for it */
+    bool active;
+    bool destroyed; /* the driver's stream is gone; freed when it is done and nobody waits */
+};
 
 struct worker_context {
     LIST_ENTRY(worker_context) link;
@@ -37,7 +56,9 @@ struct worker_context {
     CUdevice device;
     bool primary;
     bool replies_registered; /* the reply slots were pinned while this context was current */
+    CUresult error;          /* of the work that finished last, when it failed */
     struct device_heap *heap;
+    struct worker_stream default_stream;
     TAILQ_HEAD(event_pool, pooled_event) timing_events, plain_events;
 };
 
@@ -54,9 +75,9 @@ struct worker_function {
 struct worker_object {
     uint32_t handle; /* 0: free */
     uint32_t type;   /* enum vgpu_handle_type */
-    void *object;    /* the driver's handle, or ours for CONTEXT, FUNCTION, KERNEL, BLOB */
-    struct worker_context *context;
-    bool dirty; /* STREAM: has work that is not known to be finished */
+    void *object;    /* the driver's handle, or ours for CONTEXT, FUNCTION, KERNEL, STREAM, BLOB */
+    struct worker_context *context; /* NULL: belongs to the process */
+    uint32_t parent;                /* MODULE: handle of the library it came from, or 0 */
 };
 
 struct vgpu_blob {
@@ -65,18 +86,21 @@ struct vgpu_blob {
     uint8_t *data; /* size bytes, then at least one zero byte, then an inaccessible page */
 };
 
-struct vgpu_range {
+/* A variable of a module or library. */
+struct worker_global {
     uint64_t address, bytes;
+    uint32_t parent; /* handle of its module or library */
+    struct worker_context *context;
 };
 
-struct dirty_stream {
-    struct worker_context *context;
-    uint32_t handle; /* 0: the context's default stream */
-    CUstream stream;
+/* Addresses of the window without memory, in order. */
+struct window_hole {
+    TAILQ_ENTRY(window_hole) link;
+    uint64_t base, bytes;
 };
 
 struct wait_entry;
-struct timed_entry;
+struct work_entry;
 
 struct vgpu_worker {
     const struct vgpu_driver *driver;
@@ -92,23 +116,28 @@ struct vgpu_worker {
     struct shm_page *page;
 
     uint64_t window_base, window_bytes; /* bytes 0: not placed yet */
-    uint64_t device_memory;             /* bytes mapped in all heaps */
+    TAILQ_HEAD(window_holes, window_hole) holes;
+    uint64_t device_memory; /* bytes mapped in all heaps */
 
     struct worker_object *objects; /* VGPU_HANDLE_MAX slots */
     uint32_t objects_used;         /* highest index in use + 1 */
     uint64_t blob_bytes;
-    struct vgpu_range *globals; /* sorted by address */
+    struct worker_global *globals; /* sorted by address, no two overlap */
     uint32_t global_count, global_room;
 
     LIST_HEAD(, worker_context) contexts;
-    struct worker_context *current; /* NULL: none */
+    uint32_t context_count;
+    struct worker_context *current; /* NULL: none; always what the driver has as current */
 
-    struct dirty_stream *dirty;
-    uint32_t dirty_count, dirty_room;
-
-    TAILQ_HEAD(wait_list, wait_entry) waits, free_waits;
-    TAILQ_HEAD(timed_list, timed_entry) timed, free_timed;
-    uint32_t timed_count;
+    uint64_t submitted; /* number of the last piece of GPU work */
+    TAILQ_HEAD(, worker_stream) active;
+    uint32_t active_count;
+    struct work_list free_work;
+    struct estimates estimates;
+    uint32_t work_count, release_count; /* entries in streams; those with a release word */
+    struct wait_entry *wait_slots;      /* by reply slot */
+    TAILQ_HEAD(, wait_entry) waits;
+    uint32_t wait_count;
 
     /* The record being executed. */
     const struct vgpu_record *record;
@@ -142,19 +171,26 @@ struct worker_function *worker_function(struct vgpu_worker *worker, uint32_t han
 void worker_objects_purge(struct vgpu_worker *worker, struct worker_context *context);
 
 /*
- * Variables of modules lie outside the window, where the driver put them: remembers one, so that
- * copies may name it. CUDA_ERROR_OUT_OF_MEMORY when there are too many.
+ * Variables of modules lie outside the window, where the driver put them: remembers one of the
+ * current context until its module, library or context goes, so that copies may name it.
+ * CUDA_ERROR_OUT_OF_MEMORY when there are too many.
  */
-CUresult worker_global_add(struct vgpu_worker *worker, uint64_t address, uint64_t bytes);
+CUresult worker_global_add(struct vgpu_worker *worker, uint32_t parent, uint64_t address,
+                           uint64_t bytes);
 
 /* ---- context.c ---- */
 /* Makes a context current in the driver; handle 0: none. Costs nothing when it already is. */
 CUresult worker_context_enter(struct vgpu_worker *worker, uint32_t handle);
 CUresult worker_context_use(struct vgpu_worker *worker, struct worker_context *context);
+/*
+ * The stream a record names, 0 the current context's default stream. As CUDA has it, a stream of
+ * another context is served too: that context is then current. NULL: there is no current context.
+ */
+struct worker_stream *worker_stream_enter(struct vgpu_worker *worker, uint32_t handle);
 
 /* ---- heap.c: device memory inside the guest's window ---- */
 struct device_heap *device_heap_new(struct vgpu_worker *worker, CUdevice device);
-/* Unmaps everything; the context must be current or already gone. */
+/* Unmaps everything; nothing on the GPU may use it any more. */
 void device_heap_free(struct vgpu_worker *worker, struct device_heap *heap);
 CUresult device_heap_alloc(struct vgpu_worker *worker, struct device_heap *heap, uint64_t bytes,
                            uint64_t *address);
@@ -163,43 +199,58 @@ CUresult device_heap_release(struct vgpu_worker *worker, struct device_heap *hea
                              uint64_t address);
 /* Is address an allocation's start? */
 bool device_heap_owns(const struct device_heap *heap, uint64_t address);
+/* Makes a part of the window available for memory. */
+void worker_window_give(struct vgpu_worker *worker, uint64_t base, uint64_t bytes);
 /* Free bytes that an allocation could still get without asking the driver. */
 uint64_t device_heap_idle(const struct device_heap *heap);
 
 /* ---- waits.c: work in flight ---- */
 int worker_waits_init(struct vgpu_worker *worker);
-/* Notes that work was submitted to a stream of the current context. */
-void worker_mark_dirty(struct vgpu_worker *worker, uint32_t stream_handle, CUstream stream);
-void worker_forget_stream(struct vgpu_worker *worker, uint32_t handle);
+void worker_stream_init(struct worker_stream *stream, struct worker_context *context,
+                        CUstream driver_stream);
+/* Notes that the stream of the current context was given something to do. */
+void worker_submitted(struct vgpu_worker *worker, struct worker_stream *stream);
+/* Ends a stream that no handle names any more; what it has been given is still looked after. */
+void worker_stream_drop(struct vgpu_worker *worker, struct worker_stream *stream);
 
 /*
- * Around a piece of GPU work: begin before the driver call, end after it with its result. Measures
- * GPU time when the daemon asked for it, and sets release (index + 1, or 0) once it is done.
+ * Around a piece of GPU work in a stream of the current context: begin before the driver call, end
+ * after it with its result. Measures GPU time when the daemon asked for it, and sets release
+ * (index + 1, or 0) once it is done; after a failure that is the caller's business. watched: an
+ * answer will wait for this piece.
  */
-struct timed_entry *worker_work_begin(struct vgpu_worker *worker, CUstream stream,
-                                      uint32_t release);
-CUresult worker_work_end(struct vgpu_worker *worker, struct timed_entry *entry,
-                         uint32_t stream_handle, CUstream stream, CUresult result);
+struct work_entry *worker_work_begin(struct vgpu_worker *worker, struct worker_stream *stream,
+                                     uint32_t release, bool watched);
+CUresult worker_work_end(struct vgpu_worker *worker, struct work_entry *entry,
+                         struct worker_stream *stream, CUresult result);
 
-enum wait_kind {
-    WAIT_STREAM,  /* until everything submitted to a stream is done */
-    WAIT_EVENT,   /* until an event has completed */
-    WAIT_CONTEXT, /* until everything submitted in the context is done */
-};
 /*
- * Answers the current record later. For WAIT_STREAM with own_event the wait ends with the work
- * submitted so far. payload_bytes: size of the answer, already in the reply slot. finish, when not
- * NULL, runs once waiting has ended well and gives the result.
+ * Answers the current record once the work submitted so far is done: in a stream, or in all streams
+ * of a context (stream NULL). payload_bytes: size of the answer, which the GPU puts into the reply
+ * slot. finish, when not NULL, runs once waiting has ended well and gives the result. It may be
+ * answered at once: return what is returned here from the handler.
  */
 typedef CUresult wait_finish(struct vgpu_worker *worker, struct worker_context *context,
-                             uint64_t argument0, uint64_t argument1);
-CUresult worker_wait_later(struct vgpu_worker *worker, enum wait_kind kind, uint32_t stream_handle,
-                           CUstream stream, CUevent event, uint32_t payload_bytes,
-                           wait_finish *finish, uint64_t argument0, uint64_t argument1);
-/* Looks at what is in flight. Returns whether anything finished. */
-bool worker_poll(struct vgpu_worker *worker);
+                             uint64_t argument);
+CUresult worker_wait_work(struct vgpu_worker *worker, struct worker_context *context,
+                          struct worker_stream *stream, uint32_t payload_bytes, wait_finish *finish,
+                          uint64_t argument);
+/* The same until an event has completed. */
+CUresult worker_wait_event(struct vgpu_worker *worker, struct worker_context *context,
+                           uint32_t event_handle);
+/* Is the reply slot promised to a wait that has not ended? */
+bool worker_reply_promised(const struct vgpu_worker *worker, uint32_t reply);
+
+/*
+ * Looks at what is in flight, a bounded part per call. idle: nothing else is to be done, so look
+ * also at what nobody waits for. Returns whether anything finished.
+ */
+bool worker_poll(struct vgpu_worker *worker, bool idle);
 bool worker_in_flight(const struct vgpu_worker *worker);
-/* A context is about to be destroyed: answers its waits, drops its measurements. */
+/*
+ * A context is about to be destroyed: answers its waits with CUDA_ERROR_CONTEXT_IS_DESTROYED, waits
+ * for the GPU, sets the release words of its work.
+ */
 void worker_waits_purge(struct vgpu_worker *worker, struct worker_context *context);
 
 /* ---- output.c: what kernels print ---- */
@@ -215,7 +266,8 @@ void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, 
                    const void *payload, uint32_t bytes);
 /* Executes one record (a private copy). */
 void worker_execute_record(struct vgpu_worker *worker, const struct vgpu_record *record);
-/* Serves the ring until the daemon says STOP, the daemon is gone, or the guest breaks the protocol. */
+/* Serves the ring until the daemon says STOP, the daemon is gone, or the guest breaks the protocol.
+ */
 void worker_serve(struct vgpu_worker *worker);
 
 /* ---- sandbox.c ---- */

@@ -97,7 +97,7 @@ struct vgpu_replies *vgpu_replies_create(struct vgpu_channel *channel)
     r->next = NULL;
     r->id = atomic_fetch_add(&last_pool, 1) + 1;
     r->count = channel->view.header.reply_count;
-    vgpu_spin_init(&r->spin, VGPU_SPIN_DEFAULT_NS);
+    vgpu_spin_init(&r->spin, vgpu_spin_answer_ns());
     atomic_store(&r->hint, 0);
     atomic_store(&r->waiters, 0);
     atomic_store(&r->returned, 0);

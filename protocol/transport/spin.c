@@ -6,6 +6,7 @@
 
 #define PROBE_EVERY 32
 #define MARGIN_NS 1000
+#define SPARE_CPUS 4 /* from here on a program may keep one busy while it waits, as CUDA does */
 #define SPIN_LIMIT_US 10000ul /* nobody gains from more, and a typing error must not eat a CPU */
 
 void vgpu_spin_init(struct vgpu_spin *spin, uint32_t max_ns)
@@ -25,6 +26,15 @@ void vgpu_spin_init(struct vgpu_spin *spin, uint32_t max_ns)
     spin->max_ns = max_ns;
     atomic_init(&spin->budget_ns, max_ns < VGPU_SPIN_FLOOR_NS ? max_ns : VGPU_SPIN_FLOOR_NS);
     atomic_init(&spin->waits, 0);
+}
+
+uint32_t vgpu_spin_answer_ns(void)
+{
+    cpu_set_t cpus;
+
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0 && CPU_COUNT(&cpus) >= SPARE_CPUS)
+        return VGPU_SPIN_ANSWER_NS;
+    return VGPU_SPIN_DEFAULT_NS;
 }
 
 uint32_t vgpu_spin_budget(struct vgpu_spin *spin)

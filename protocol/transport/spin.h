@@ -22,6 +22,11 @@
 
 #define VGPU_SPIN_DEFAULT_NS 50000u
 #define VGPU_SPIN_FLOOR_NS 10000u
+/*
+ * Longest spin for an answer where CPUs are to be had: a program that synchronises spins natively
+ * as well, and a sleep and a wake-up cost 30 to 50 us, a quarter of a short kernel.
+ */
+#define VGPU_SPIN_ANSWER_NS 2000000u
 
 struct vgpu_spin {
     uint32_t max_ns;
@@ -31,6 +36,9 @@ struct vgpu_spin {
 
 /* max_ns: upper bound, 0 turns spinning off. Environment VGPU_SPIN_US, when set, wins. */
 void vgpu_spin_init(struct vgpu_spin *spin, uint32_t max_ns);
+
+/* max_ns for a program that waits for an answer, by the CPUs it may use. */
+uint32_t vgpu_spin_answer_ns(void);
 
 /* How long this wait should spin, in ns. */
 uint32_t vgpu_spin_budget(struct vgpu_spin *spin);

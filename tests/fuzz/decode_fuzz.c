@@ -43,7 +43,7 @@ static void execute(uint16_t opcode, const void *body, size_t bytes, uint32_t co
     memcpy(record + 1, body, bytes);
     worker_execute_record(&worker, record);
     for (int i = 0; i < 100 && worker_in_flight(&worker); i++)
-        worker_poll(&worker);
+        worker_poll(&worker, true);
     worker.violation = NULL;
 }
 
@@ -73,6 +73,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     vgpu_view_init(&view, base, &header);
     vgpu_host_init(&worker.host, &view, -1);
     worker.page = &page;
+    worker.output_fd = -1;
     worker.assign.flags = WORKER_ASSIGN_MEASURE;
     if (worker_objects_init(&worker) != 0 || worker_waits_init(&worker) != 0)
         die("out of memory");

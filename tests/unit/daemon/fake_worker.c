@@ -76,12 +76,14 @@ static void be_greedy(struct shm_page *page)
     while (poll(&socket, 1, 0) == 0) {
         if (shm_backlog_set(page))
             wake();
-        if (!shm_gate_is_open(page)) {
+        if (!shm_gate_may_pass(page)) {
             atomic_fetch_add(&page->gate_wait_ns, 1);
             shm_gate_wait(page, 100000000);
             continue;
         }
+        shm_submission_add(page);
         usleep(1000);
+        shm_gpu_add(page, 1, 1000000);
         shm_call_add(page, 1, 64, 1000);
     }
 }
@@ -138,6 +140,11 @@ int main(int argc, char **argv)
         dprintf(WORKER_LINK_FD, "this is no message");
     if (behaviour == FAKE_OUT_OF_ORDER)
         worker_link_send(WORKER_LINK_FD, WORKER_MSG_HELLO, &hello, sizeof(hello), NULL, 0, 0);
+    if (behaviour == FAKE_HANG) {
+        atomic_store(&page->in_flight, 1);
+        if (shm_backlog_set(page))
+            wake();
+    }
     if (behaviour == FAKE_GREEDY)
         be_greedy(page);
 
