@@ -225,6 +225,10 @@ static int open_file(struct vgpu_db *db, unsigned flags)
                        strerror(errno));
     }
     db->readonly = flags & VGPU_DB_READONLY;
+    if (stat(db->path, &st) == 0) {
+        db->device = st.st_dev;
+        db->inode = st.st_ino;
+    }
     rc = sqlite3_open_v2(
         db->path, &db->sql,
         (db->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) | SQLITE_OPEN_NOMUTEX, NULL);
@@ -309,6 +313,26 @@ int vgpu_db_schema_version(struct vgpu_db *db, int *version)
     if (!code)
         *version = db->version;
     return code;
+}
+
+int vgpu_db_changed(struct vgpu_db *db, bool *changed)
+{
+    int64_t version = 0;
+    struct stat st;
+    int code;
+
+    if (!db || !changed)
+        return db_fail(VGPU_INVALID_PARAM, "vgpu_db_changed: no handle");
+    if (stat(db->path, &st) != 0)
+        return db_fail(VGPU_DB_ERROR, "%s: %s", db->path, strerror(errno));
+    code = read_integer(db, "PRAGMA data_version", &version);
+    if (code)
+        return code;
+    *changed = !db->looked || version != db->data_version || st.st_ino != db->inode ||
+               st.st_dev != db->device;
+    db->looked = true;
+    db->data_version = version;
+    return VGPU_OK;
 }
 
 static int version_is_newer(struct vgpu_db *db)

@@ -10,6 +10,7 @@
 
 #include <limits.h>
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include "admin/libvgpu/vgpu_db.h"
 
@@ -18,7 +19,10 @@ struct vgpu_db {
     char path[PATH_MAX];
     char actor[VGPU_NAME_SIZE];
     int version; /* PRAGMA user_version when last looked at */
-    bool readonly;
+    bool readonly, looked;
+    int64_t data_version;
+    dev_t device;
+    ino_t inode;
 };
 
 /* Sets the error line and returns code. */

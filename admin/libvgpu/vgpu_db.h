@@ -148,6 +148,11 @@ const char *vgpu_db_error(void);
 /* Name for the audit table instead of the user's; copied. */
 void vgpu_db_set_actor(struct vgpu_db *db, const char *who);
 int vgpu_db_schema_version(struct vgpu_db *db, int *version);
+/*
+ * Whether somebody else has committed a change since the last call; true at the first call, and
+ * when another file has taken the name (the handle then still reads the old one). Cheap.
+ */
+int vgpu_db_changed(struct vgpu_db *db, bool *changed);
 /* Reads everything: pages, indexes, references, constraints. */
 int vgpu_db_check(struct vgpu_db *db);
 /* Writes a consistent copy, checked before it takes destination's name (replacing what had it). */

@@ -125,7 +125,7 @@ const struct command commands[] = {
      "Changes what is given and leaves the rest. Takes effect at once.", NULL, 0,
      BIT(OPT_POLICY) | BIT(OPT_QUANTUM) | BIT(OPT_WEIGHT_LOW) | BIT(OPT_WEIGHT_MEDIUM) |
          BIT(OPT_WEIGHT_HIGH) | BIT(OPT_AGING) | BIT(OPT_WATCHDOG),
-     DB_WRITE, cmd_scheduler_set, "--policy=fair --weight-high=400"},
+     DB_WRITE, cmd_scheduler_set, "--policy=fair --weight-high=3200"},
 
     {"status", "Watching", "pools, VMs and what they do",
      "Joins the database with what the mediator knows. Without a running mediator the record alone "

@@ -305,7 +305,7 @@ static void every_change_is_in_the_audit_table(void **state)
     assert_int_equal(count, 6);
     assert_string_equal(rows[0].what, "remove-vm");
     assert_string_equal(rows[1].what, "scheduler-set");
-    assert_string_equal(rows[1].old_values, "{\"aging_ms\": 500}");
+    assert_string_equal(rows[1].old_values, "{\"aging_ms\": 2000}");
     assert_string_equal(rows[1].new_values, "{\"aging_ms\": 250}");
     assert_string_equal(rows[2].what, "release");
     assert_string_equal(rows[3].what, "quarantine");
@@ -606,6 +606,29 @@ static void a_file_without_write_permission_is_readable(void **state)
     assert_int_equal(status, 0);
 }
 
+static void a_follower_notices_changes_of_others(void **state)
+{
+    struct fixture *f = *state;
+    struct vgpu_db *follower;
+    bool changed;
+
+    assert_int_equal(vgpu_db_init(&follower, f->path, VGPU_DB_READONLY), VGPU_OK);
+    assert_int_equal(vgpu_db_changed(follower, &changed), VGPU_OK);
+    assert_true(changed);
+    assert_int_equal(vgpu_db_changed(follower, &changed), VGPU_OK);
+    assert_false(changed);
+    assert_int_equal(add(f->db, U1, 0, 'A', 1), VGPU_OK);
+    assert_int_equal(vgpu_db_changed(follower, &changed), VGPU_OK);
+    assert_true(changed);
+    assert_int_equal(vgpu_db_changed(follower, &changed), VGPU_OK);
+    assert_false(changed);
+    assert_int_equal(vgpu_db_backup(f->db, f->other), VGPU_OK);
+    assert_int_equal(rename(f->other, f->path), 0);
+    assert_int_equal(vgpu_db_changed(follower, &changed), VGPU_OK);
+    assert_true(changed);
+    vgpu_db_close(follower);
+}
+
 static void null_arguments_are_errors(void **state)
 {
     struct fixture *f = *state;
@@ -673,6 +696,7 @@ int main(void)
         TEST(a_held_lock_is_reported),
         TEST(a_full_disk_loses_nothing),
         TEST(a_file_without_write_permission_is_readable),
+        TEST(a_follower_notices_changes_of_others),
         TEST(null_arguments_are_errors),
         TEST(a_thousand_vms),
     };
