@@ -32,6 +32,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 #define VGPU_OK 0
 #define VGPU_ERROR (-1) /* anything else: out of memory, a file that cannot be copied */
 #define VGPU_NOT_FOUND (-2)
@@ -209,6 +211,8 @@ bool vgpu_parse_priority(const char *text, uint32_t *priority); /* "low", "mediu
 const char *vgpu_priority_name(uint32_t priority);              /* "unknown" from 3 on */
 /* Where the VM's device listens: its socket, or the default for its UUID. */
 void vgpu_vm_socket(const struct vgpu_vm *vm, char out[VGPU_SOCKET_SIZE]);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
