@@ -530,7 +530,7 @@ static void receive_welcome(struct vgpu_stub_core *core, const struct vgpu_msg_w
         link_fail(core, "a second WELCOME");
         return;
     }
-    if (message->reason > VGPU_REASON_GPU) {
+    if (message->reason > VGPU_REASON_LAST) {
         link_fail(core, "WELCOME with reason %u", message->reason);
         return;
     }
@@ -575,7 +575,7 @@ static void receive_channel_state(struct vgpu_stub_core *core,
         link_fail(core, "CHANNEL_STATE before WELCOME");
         return;
     }
-    if (index >= VGPU_CHANNELS || message->reason > VGPU_REASON_GPU ||
+    if (index >= VGPU_CHANNELS || message->reason > VGPU_REASON_LAST ||
         (message->state != VGPU_CH_OPEN && message->state != VGPU_CH_DEAD &&
          message->state != VGPU_CH_FREE)) {
         link_fail(core, "CHANNEL_STATE of channel %u with state %u and reason %u", index,

@@ -87,6 +87,8 @@
 #define VGPU_REASON_WORKER_DIED 8  /* the worker ended */
 #define VGPU_REASON_PROTOCOL 9     /* the guest broke the ring protocol */
 #define VGPU_REASON_GPU 10         /* the GPU is lost or its driver does not start */
+#define VGPU_REASON_TIMEOUT 11     /* work on the GPU took longer than this VM may */
+#define VGPU_REASON_LAST VGPU_REASON_TIMEOUT
 
 /*
  * Run table entry, 16 bytes, in guest memory: count pages of 4 KiB from address on. With

@@ -105,6 +105,8 @@ CUresult vgpu_gone(const struct vgpu_client *client)
                  client->reason ? vgpu_reason_name(client->reason)
                  : error        ? vgpu_error_name((CUresult)error)
                                 : "the connection to the mediator was closed");
+    if (client->reason == VGPU_REASON_TIMEOUT)
+        return CUDA_ERROR_LAUNCH_TIMEOUT;
     return error ? (CUresult)error : CUDA_ERROR_DEVICE_UNAVAILABLE;
 }
 

@@ -533,14 +533,15 @@ static CUresult load_library(CUlibrary *lib, const struct vgpu_image *image,
                              CUlibraryOption *options, void **values, unsigned count)
 {
     struct vgpu_object *blob, *object;
-    if (count && (!options || (!values && count)))
+    if (count && !options)
         return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < count; i++) {
         if (options[i] == CU_LIBRARY_BINARY_IS_PRESERVED)
             continue; /* a promise about this process's memory; the host has its own copy */
         if (options[i] != CU_LIBRARY_HOST_UNIVERSAL_FUNCTION_AND_DATA_TABLE)
             return CUDA_ERROR_INVALID_VALUE;
-        const CUlibraryHostUniversalFunctionAndDataTable *table = values[i];
+        /* Without values (cuBLAS passes none) there is no table either. */
+        const CUlibraryHostUniversalFunctionAndDataTable *table = values ? values[i] : NULL;
         if (table && (table->functionWindowSize || table->dataWindowSize))
             return VGPU_REFUSE("cuLibraryLoadData with host universal functions");
     }

@@ -15,6 +15,9 @@
  * other records ignore it.
  *   - While at most one VM has work, every gate is open and passing costs one load.
  *   - While several have, one VM's workers hold open gates for a turn.
+ *   - Behind an open gate two allowances may still stop the worker: submit_until, up to which count
+ * of submissions it may go, and in_flight_limit_ns, from which on it waits for some of its work in
+ *     flight to complete. A worker with nothing in flight is not stopped by the latter.
  * The daemon sleeps when there is nothing to decide. What it must hear of, a worker says with WAKE
  * on its socket, and only when the daemon has asked for it by setting wake_on: the worker publishes
  * backlog or in_flight, fences, and takes wake_on; the daemon sets wake_on, fences, and looks
@@ -34,7 +37,7 @@
 #include <unistd.h>
 
 #define SHM_MAGIC 0x54415453u /* "STAT" */
-#define SHM_VERSION 1
+#define SHM_VERSION 2
 #define SHM_OPCODES 512
 
 /*
@@ -72,7 +75,9 @@ struct shm_page {
     uint32_t reserved;
 
     /* Written by the daemon. */
-    _Alignas(64) _Atomic uint32_t gate; /* futex word */
+    _Alignas(64) _Atomic uint32_t gate;  /* futex word */
+    _Atomic uint64_t submit_until;       /* submissions; 0: no limit */
+    _Atomic uint64_t in_flight_limit_ns; /* of in_flight_ns; 0: no limit */
 
     /* Set by the daemon, taken by the worker. */
     _Alignas(64) _Atomic uint32_t wake_on; /* SHM_WAKE_* */
@@ -82,11 +87,16 @@ struct shm_page {
         64) _Atomic uint32_t backlog; /* 1: a record that wants the gate is waiting or running */
     _Atomic uint32_t in_flight;       /* GPU work submitted and not known to be complete */
     _Atomic uint64_t last_activity;   /* CLOCK_MONOTONIC ns of the last record */
+    _Atomic uint64_t submissions;     /* records that have passed the gate */
+    _Atomic uint64_t completions;     /* counts whenever something in flight has completed */
+    _Atomic uint64_t in_flight_ns;    /* estimated GPU time of measured work in flight */
+    _Atomic uint32_t faults;          /* errors after which a CUDA context is of no more use */
     _Alignas(64) _Atomic uint64_t gpu_ns;            /* sum of all GPU work */
     _Atomic uint64_t gate_wait_ns;                   /* time spent waiting for the gate */
     _Atomic uint64_t records;                        /* all records served */
     _Atomic uint64_t device_memory;                  /* bytes allocated now */
     _Atomic uint64_t device_memory_peak;             /* bytes */
+    _Atomic uint32_t devices;                        /* bit per GPU on which it has a context */
     _Alignas(64) struct shm_call calls[SHM_OPCODES]; /* by opcode */
     _Alignas(64) _Atomic uint64_t latency[SHM_HISTOGRAM_BUCKETS]; /* submission to completion */
 };
@@ -177,21 +187,46 @@ static inline int shm_gate_is_open(struct shm_page *page)
     return !!(atomic_load_explicit(&page->gate, memory_order_acquire) & SHM_GATE_OPEN);
 }
 
+/* Worker: whether the daemon lets it submit, leaving aside what it has in flight. */
+static inline int shm_gate_allows(struct shm_page *page)
+{
+    uint64_t until = atomic_load_explicit(&page->submit_until, memory_order_relaxed);
+
+    return shm_gate_is_open(page) &&
+           (!until || atomic_load_explicit(&page->submissions, memory_order_relaxed) < until);
+}
+
+/* Worker: whether a record that gives the GPU work may be executed now. */
+static inline int shm_gate_may_pass(struct shm_page *page)
+{
+    uint64_t limit = atomic_load_explicit(&page->in_flight_limit_ns, memory_order_relaxed);
+
+    return shm_gate_allows(page) &&
+           (!limit || atomic_load_explicit(&page->in_flight_ns, memory_order_relaxed) < limit);
+}
+
+/* Worker: a record has passed the gate. */
+static inline void shm_submission_add(struct shm_page *page)
+{
+    atomic_fetch_add_explicit(&page->submissions, 1, memory_order_relaxed);
+}
+
 /*
- * Worker: sleeps until the gate is open or timeout_ns has passed; returns whether it is open. Call
- * after shm_backlog_set(). Use a timeout so that a worker told to STOP looks at its socket.
+ * Worker: sleeps until the gate changes or timeout_ns has passed, unless it may pass; returns
+ * whether it may now. Call after shm_backlog_set(). Use a timeout so that a worker told to STOP
+ * looks at its socket, and a short one while something is in flight.
  */
 static inline int shm_gate_wait(struct shm_page *page, uint64_t timeout_ns)
 {
     uint32_t gate = atomic_load_explicit(&page->gate, memory_order_acquire);
 
-    if (!(gate & SHM_GATE_OPEN)) {
+    if (!shm_gate_may_pass(page)) {
         struct timespec timeout = {(time_t)(timeout_ns / 1000000000u),
                                    (long)(timeout_ns % 1000000000u)};
 
         syscall(SYS_futex, &page->gate, FUTEX_WAIT, gate, &timeout, NULL, 0);
     }
-    return shm_gate_is_open(page);
+    return shm_gate_may_pass(page);
 }
 
 /* Daemon: opens or closes the gate; wakes the worker when it opens. No effect when already so. */
@@ -205,6 +240,22 @@ static inline void shm_gate_set(struct shm_page *page, int open)
     atomic_store_explicit(&page->gate, gate, memory_order_release);
     if (open)
         syscall(SYS_futex, &page->gate, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+/* Daemon: sets both allowances; wakes the worker when it may submit more or less than before. */
+static inline void shm_allowance_set(struct shm_page *page, uint64_t submit_until,
+                                     uint64_t in_flight_limit_ns)
+{
+    uint64_t before = atomic_load_explicit(&page->submit_until, memory_order_relaxed);
+
+    atomic_store_explicit(&page->in_flight_limit_ns, in_flight_limit_ns, memory_order_relaxed);
+    if (before == submit_until)
+        return;
+    atomic_store_explicit(&page->submit_until, submit_until, memory_order_relaxed);
+    if (shm_gate_is_open(page)) {
+        atomic_fetch_add_explicit(&page->gate, SHM_GATE_STEP, memory_order_release);
+        syscall(SYS_futex, &page->gate, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    }
 }
 
 #endif

@@ -231,6 +231,10 @@ static uint32_t check_open(const struct daemon *d, const struct client *client,
         *text = "pages or runs out of range";
         return VGPU_REASON_BAD_TABLE;
     }
+    if (schedule_is_quarantined(vm)) {
+        *text = "the VM is quarantined after repeated faults";
+        return VGPU_REASON_REFUSED;
+    }
     for (const struct client *c = vm->clients; c; c = c->next) {
         for (unsigned i = 0; i < VGPU_CHANNELS; i++) {
             if (c->channels[i].state == CHANNEL_WAITING) {

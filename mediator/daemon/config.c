@@ -189,12 +189,23 @@ static void get_limits(struct reader *r, json_t *object, struct config_limits *l
         fail(r, "key \"limits\": must be an object");
         return;
     }
-    check_keys(r, value, "limits.", "channels arena_mb device_memory_mb memory_mb cpu_percent");
+    check_keys(r, value, "limits.",
+               "channels arena_mb device_memory_mb memory_mb cpu_percent weight gpu_percent "
+               "gpu_burst_ms submissions_per_s submission_burst watchdog_ms quarantine_faults "
+               "quarantine_s");
     get_u32(r, value, "channels", 1, 64, &limits->channels);
     get_integer(r, value, "arena_mb", 0, 1u << 24, MB, &limits->arena);
     get_integer(r, value, "device_memory_mb", 0, 1u << 24, MB, &limits->device_memory);
     get_integer(r, value, "memory_mb", 0, 1u << 24, MB, &limits->memory);
     get_u32(r, value, "cpu_percent", 0, 102400, &limits->cpu_percent);
+    get_u32(r, value, "weight", 0, SCHED_WEIGHT_MAX, &limits->weight);
+    get_integer(r, value, "gpu_percent", 0, 100, 1, &limits->gpu_percent);
+    get_integer(r, value, "gpu_burst_ms", 1, 60000, MS, &limits->gpu_burst);
+    get_integer(r, value, "submissions_per_s", 0, 1u << 30, 1, &limits->submissions);
+    get_integer(r, value, "submission_burst", 0, 1u << 30, 1, &limits->submission_burst);
+    get_integer(r, value, "watchdog_ms", 0, 1u << 30, MS, &limits->watchdog);
+    get_integer(r, value, "quarantine_faults", 0, 1000000, 1, &limits->quarantine_faults);
+    get_integer(r, value, "quarantine_s", 1, 1u << 30, 1000 * MS, &limits->quarantine);
 }
 
 static void get_identity(struct reader *r, json_t *object, struct config_identity *identity,
@@ -235,9 +246,17 @@ void config_defaults(struct config *config)
         .cgroup = "auto",
         .measure = true,
         .log_level = VGPU_LOG_INFO,
-        .limits = {.channels = 64},
+        .limits = {.channels = 64, .gpu_burst = 100 * MS, .quarantine = 60000 * MS},
+        .scheduler = {.policy = SCHED_FAIR,
+                      .quantum_min_ns = MS,
+                      .grace_ns = MS / 5,
+                      .aging_ns = 2000 * MS,
+                      .in_flight_ns = 2 * MS},
+        .weights = {100, 400, 1600},
         .local_count = 1,
     };
+    for (unsigned i = 0; i < CONFIG_POOLS; i++)
+        config->pools[i] = 100;
     config->locals[0] = (struct config_local){
         .identity = {.name = "host", .pool = 'A', .priority = 1, .limits = config->limits},
         .uid = geteuid()};
@@ -246,6 +265,62 @@ void config_defaults(struct config *config)
         config->locals[1].uid = 0;
         config->local_count = 2;
     }
+}
+
+static json_t *get_object(struct reader *r, json_t *object, const char *key, const char *known)
+{
+    json_t *value = json_object_get(object, key);
+    char where[64];
+
+    if (!value || r->failed)
+        return NULL;
+    if (!json_is_object(value)) {
+        fail(r, "key \"%s\": must be an object", key);
+        return NULL;
+    }
+    snprintf(where, sizeof(where), "%s.", key);
+    check_keys(r, value, where, known);
+    return value;
+}
+
+static void get_scheduler(struct reader *r, json_t *root, struct config *config)
+{
+    static const char *const policies[] = {"rr", "fair"};
+    struct sched_params *params = &config->scheduler;
+    json_t *object, *weights;
+    const char *text;
+
+    object = get_object(r, root, "scheduler",
+                        "policy quantum_min_us grace_us aging_ms in_flight_us weights pools");
+    if (!object)
+        return;
+    text = get_string(r, object, "policy", 16);
+    if (text && !strcmp(text, policies[SCHED_RR]))
+        params->policy = SCHED_RR;
+    else if (text && !strcmp(text, policies[SCHED_FAIR]))
+        params->policy = SCHED_FAIR;
+    else if (text)
+        fail(r, "key \"policy\": must be \"fair\" or \"rr\"");
+    get_integer(r, object, "quantum_min_us", 10, 1000000, 1000, &params->quantum_min_ns);
+    get_integer(r, object, "grace_us", 0, 100000, 1000, &params->grace_ns);
+    get_integer(r, object, "aging_ms", 0, 1u << 30, MS, &params->aging_ns);
+    get_integer(r, object, "in_flight_us", 0, 1u << 30, 1000, &params->in_flight_ns);
+    weights = get_object(r, object, "weights", "low medium high");
+    for (unsigned i = 0; weights && i < 3; i++)
+        get_u32(r, weights, priorities[i], 1, SCHED_WEIGHT_MAX, &config->weights[i]);
+    weights = get_object(r, object, "pools", "A B C D E F G H I J K L M N O P Q R S T U V W X Y Z");
+    for (unsigned i = 0; weights && i < CONFIG_POOLS; i++) {
+        char name[2] = {(char)('A' + i)};
+
+        get_u32(r, weights, name, 1, SCHED_WEIGHT_MAX, &config->pools[i]);
+    }
+}
+
+/* Names that are, or may become, the daemon's own in the run directory. */
+static bool is_reserved(const char *name)
+{
+    return !strncmp(name, "mediatord.", 10) || !strcmp(name, "local.sock") ||
+           !strcmp(name, "control.sock") || !strcmp(name, "metrics.sock");
 }
 
 static void get_locals(struct reader *r, json_t *root, struct config *config)
@@ -275,19 +350,27 @@ static void get_locals(struct reader *r, json_t *root, struct config *config)
         }
         *local = (struct config_local){
             .identity = {.pool = 'A', .priority = 1, .limits = config->limits}};
-        check_keys(r, object, "local.", "uid name vm_id pool priority limits");
+        check_keys(r, object, "local.", "uid socket name vm_id pool priority limits");
         get_u32(r, object, "uid", 0, UINT32_MAX - 1, &uid);
         local->uid = uid;
+        name = get_string(r, object, "socket", CONFIG_NAME);
+        if (name && (!config_name_is_valid(name) || is_reserved(name)))
+            fail(r,
+                 "key \"socket\": must be a file name of 1 to 39 of the characters A-Z a-z 0-9 . _ "
+                 "- that the daemon does not use itself");
+        if (name)
+            strcpy(local->socket, name);
         name = get_string(r, object, "name", CONFIG_NAME);
         if (name && !config_name_is_valid(name))
-            fail(r, "key \"name\": must be 1 to 31 of the characters A-Z a-z 0-9 . _ -");
+            fail(r, "key \"name\": must be 1 to 39 of the characters A-Z a-z 0-9 . _ -");
         if (name)
             strcpy(local->identity.name, name);
         else
             snprintf(local->identity.name, CONFIG_NAME, "uid-%u", uid);
         get_identity(r, object, &local->identity, false);
         for (size_t k = 0; k + 1 < config->local_count; k++) {
-            if (config->locals[k].uid == local->uid)
+            if (config->locals[k].uid == local->uid &&
+                !strcmp(config->locals[k].socket, local->socket))
                 fail(r, "key \"local\": uid %u is given twice", uid);
         }
     }
@@ -301,6 +384,7 @@ int config_load(const char *path, struct config *config, char *error)
     json_t *root, *value;
 
     config_defaults(&c);
+    c.scheduler.quantum_ns = c.quantum_ns;
     if (access(path, F_OK) != 0 && errno == ENOENT) {
         *config = c;
         return 0;
@@ -311,7 +395,7 @@ int config_load(const char *path, struct config *config, char *error)
     check_keys(&r, root, "",
                "gpu driver worker quantum_ms spare_workers stop_grace_ms start_timeout_ms "
                "max_workers worker_uid_base worker_uid_count cgroup measure_gpu_time log_level "
-               "limits local");
+               "limits scheduler local");
     text = get_string(&r, root, "gpu", 16);
     if (text && !config_parse_gpu(text, &c.gpu))
         fail(&r, "key \"gpu\": must be \"auto\", \"nvidia\" or \"soft\"");
@@ -348,6 +432,8 @@ int config_load(const char *path, struct config *config, char *error)
         c.log_level = level;
     }
     get_limits(&r, root, &c.limits);
+    get_scheduler(&r, root, &c);
+    c.scheduler.quantum_ns = c.quantum_ns;
     get_locals(&r, root, &c);
     json_decref(root);
     if (r.failed)
@@ -374,7 +460,7 @@ int config_load_vm(const char *path, const struct config_limits *defaults, struc
         name[length] = 0;
     }
     if (length >= sizeof(name) || !config_name_is_valid(name)) {
-        fail(&r, "the file's name must be 1 to 31 of A-Z a-z 0-9 . _ - and end in .json");
+        fail(&r, "the file's name must be 1 to 39 of A-Z a-z 0-9 . _ - and end in .json");
         return -1;
     }
     root = load(&r, path);

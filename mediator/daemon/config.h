@@ -20,14 +20,28 @@
  *   measure_gpu_time  true or false
  *   log_level         "error", "warn", "info" or "debug"
  *   limits            object, see below: what a VM gets that says nothing else
- *   local             array of objects {uid, name, vm_id, pool, priority, limits}: who may use the
- *                     local socket, and as whom. Not given: only the daemon's own user and root.
+ *   scheduler         object, see below
+ *   local             array of objects {uid, socket, name, vm_id, pool, priority, limits}: who may
+ *                     use the local socket, and as whom; with socket, a further socket of that name
+ * in the run directory, so that one user may have several identities. Not given: only the daemon's
+ * own user and root.
+ *
+ * scheduler, what sched.h explains (every key is optional; changes take effect at once):
+ *   policy            "fair" or "rr"
+ *   quantum_min_us    shortest turn, 10 to 1000000
+ *   grace_us          how long who pauses keeps the GPU, 0 to 100000
+ *   aging_ms          0: off
+ *   in_flight_us      measured work a VM may have on the GPU while others wait; 0: any
+ *   weights           object {low, medium, high}, 1 to 100000
+ *   pools             object: weight per pool, {"A": 300, "B": 100}; 100 where nothing is said
  *
  * vms.d/NAME.json: socket, vm_id, pool and priority are required, limits is optional.
  *   pool      "A" to "Z"
  *   priority  "low", "medium", "high"
- *   limits    object {channels 1 to 64, arena_mb, device_memory_mb, memory_mb, cpu_percent};
- *             0 in the last four means no limit
+ *   limits    object {channels 1 to 64, arena_mb, device_memory_mb, memory_mb, cpu_percent, weight,
+ *             gpu_percent 0 to 100, gpu_burst_ms 1 to 60000, submissions_per_s, submission_burst,
+ *             watchdog_ms, quarantine_faults, quarantine_s}; 0 means no limit; weight 0 means what
+ *             belongs to the priority, submission_burst 0 a tenth of a second's
  */
 #ifndef VGPU_CONFIG_H
 #define VGPU_CONFIG_H
@@ -38,20 +52,31 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define CONFIG_NAME 32
+#include "mediator/sched/sched.h"
+
+#define CONFIG_POOLS 26
+#define CONFIG_NAME 40 /* a UUID fits */
 #define CONFIG_ERROR 512
 #define CONFIG_SOCKET 108 /* of sockaddr_un */
 #define CONFIG_LOCALS 64
-#define CONFIG_VMS 256
+#define CONFIG_VMS 4096
 
 enum config_gpu { CONFIG_GPU_AUTO, CONFIG_GPU_NVIDIA, CONFIG_GPU_SOFT };
 
 struct config_limits {
-    uint32_t channels;      /* open at once */
-    uint64_t arena;         /* bytes of all arenas together; 0: no limit */
-    uint64_t device_memory; /* bytes per worker; 0: no limit */
-    uint64_t memory;        /* bytes of host memory of all workers, by cgroup; 0: no limit */
-    uint32_t cpu_percent;   /* of one core, of all workers, by cgroup; 0: no limit */
+    uint32_t channels;          /* open at once */
+    uint64_t arena;             /* bytes of all arenas together; 0: no limit */
+    uint64_t device_memory;     /* bytes per worker; 0: no limit */
+    uint64_t memory;            /* bytes of host memory of all workers, by cgroup; 0: no limit */
+    uint32_t cpu_percent;       /* of one core, of all workers, by cgroup; 0: no limit */
+    uint32_t weight;            /* share of the GPU in its pool; 0: by priority */
+    uint64_t gpu_percent;       /* of the GPU's time; 0: no limit */
+    uint64_t gpu_burst;         /* ns of GPU time that may be used at once after a rest */
+    uint64_t submissions;       /* pieces of GPU work per second; 0: no limit */
+    uint64_t submission_burst;  /* pieces at once after a rest; 0: a tenth of a second's */
+    uint64_t watchdog;          /* ns that one piece of work may take; 0: any */
+    uint64_t quarantine_faults; /* faults within the quarantine time that lead to it; 0: never */
+    uint64_t quarantine;        /* ns */
 };
 
 struct config_identity {
@@ -70,6 +95,7 @@ struct config_vm {
 struct config_local {
     struct config_identity identity;
     uid_t uid;
+    char socket[CONFIG_NAME]; /* file name in the run directory; empty: the usual one */
 };
 
 struct config {
@@ -84,6 +110,9 @@ struct config {
     bool measure;
     int log_level; /* enum vgpu_log_level */
     struct config_limits limits;
+    struct sched_params scheduler; /* its quantum is quantum_ns */
+    uint32_t weights[3];           /* by priority */
+    uint32_t pools[CONFIG_POOLS];  /* weights of A to Z */
     struct config_local locals[CONFIG_LOCALS];
     size_t local_count;
 };
@@ -104,7 +133,7 @@ int config_load_vm(const char *path, const struct config_limits *defaults, struc
 bool config_parse_gpu(const char *text, enum config_gpu *gpu);
 bool config_parse_priority(const char *text, uint32_t *priority);
 const char *config_priority_name(uint32_t priority);
-/* Whether name may be a VM's: 1 to 31 of A-Z a-z 0-9 . _ -, not starting with a dot. */
+/* Whether name may be a VM's: 1 to 39 of A-Z a-z 0-9 . _ -, not starting with a dot. */
 bool config_name_is_valid(const char *name);
 
 #endif

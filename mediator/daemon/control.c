@@ -22,6 +22,60 @@ static void put(json_t *object, const char *key, uint64_t value)
     json_object_set_new(object, key, json_integer((json_int_t)value));
 }
 
+static void put_schedule(json_t *object, const struct vm *vm)
+{
+    const struct sched_member *member = &vm->member;
+
+    put(object, "weight", member->weight);
+    json_object_set_new(object, "utilization", json_real((double)vm->utilization_ppm / 1e6));
+    json_object_set_new(object, "backlogged", json_boolean(member->wants));
+    json_object_set_new(object, "in_flight", json_boolean(member->in_flight));
+    put(object, "submissions", member->submitted);
+    put(object, "charged_ns", member->charged_ns);
+    put(object, "wait_ns", member->waited_ns);
+    put(object, "wait_max_ns", member->wait_max_ns);
+    put(object, "turns", member->turns);
+    put(object, "preempted", member->preempted);
+    put(object, "throttles", member->throttles);
+    json_object_set_new(object, "throttled", json_boolean(member->throttled));
+    put(object, "faults", vm->faults);
+    put(object, "overruns", vm->overruns);
+    put(object, "quarantines", vm->quarantines);
+    json_object_set_new(object, "quarantined", json_boolean(schedule_is_quarantined(vm)));
+}
+
+static json_t *pools_json(const struct daemon *d)
+{
+    json_t *pools = json_array();
+
+    for (unsigned i = 0; i < CONFIG_POOLS; i++) {
+        char name[2] = {(char)('A' + i)};
+        uint64_t gpu_ns = 0, ppm = 0;
+        unsigned count = 0, backlogged = 0;
+        json_t *pool;
+
+        for (const struct vm *vm = d->vms; vm; vm = vm->next) {
+            if (vm->identity.pool != (uint32_t)name[0] || vm->uid == (uid_t)-1)
+                continue;
+            count++;
+            backlogged += vm->member.wants;
+            gpu_ns += vm->member.gpu_ns;
+            ppm += vm->utilization_ppm;
+        }
+        if (!count)
+            continue;
+        pool = json_object();
+        json_object_set_new(pool, "name", json_string(name));
+        put(pool, "weight", d->pools[i].weight);
+        put(pool, "vms", count);
+        put(pool, "backlogged", backlogged);
+        put(pool, "gpu_ns", gpu_ns);
+        json_object_set_new(pool, "utilization", json_real((double)ppm / 1e6));
+        json_array_append_new(pools, pool);
+    }
+    return pools;
+}
+
 static json_t *vm_json(struct daemon *d, struct vm *vm)
 {
     struct account *sum = calloc(1, sizeof(*sum));
@@ -49,6 +103,7 @@ static json_t *vm_json(struct daemon *d, struct vm *vm)
     put(object, "channels_refused", vm->refused);
     put(object, "channels_lost", vm->died);
     put(object, "violations", vm->violations);
+    put_schedule(object, vm);
     if (sum) {
         account_add(sum, &vm->past);
         account_to_json(sum, object);
@@ -79,7 +134,12 @@ static char *stats_text(struct daemon *d)
     }
     json_object_set_new(root, "gpu", gpu);
     put(root, "workers", d->worker_count);
-    put(root, "turns_passed", d->turns.passed);
+    put(root, "turns_passed", d->sched.switches);
+    json_object_set_new(root, "policy",
+                        json_string(d->sched.params.policy == SCHED_FAIR ? "fair" : "rr"));
+    put(root, "gpu_busy_ns", d->sched.busy_ns);
+    put(root, "contended_ns", d->sched.contended_ns);
+    json_object_set_new(root, "pools", pools_json(d));
     for (struct vm *vm = d->vms; vm; vm = vm->next) {
         if (vm->uid != (uid_t)-1)
             json_array_append_new(vms, vm_json(d, vm));
@@ -120,11 +180,44 @@ static void control_free(struct daemon *d, struct control *control)
     free(control);
 }
 
+/* To HTTP as it asks; to anything else with the text alone. */
+static void answer_metrics(struct daemon *d, struct control *control)
+{
+    bool http = !strncmp(control->request, "GET ", 4);
+    char *text = metrics_text(d);
+    int n = -1;
+
+    if (text && http)
+        n = asprintf(&control->reply,
+                     "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n"
+                     "Content-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                     strlen(text), text);
+    else if (text)
+        n = asprintf(&control->reply, "%s", text);
+    free(text);
+    if (n < 0)
+        control->reply = NULL;
+    control->reply_bytes = control->reply ? strlen(control->reply) : 0;
+    loop_modify(d, &control->source, EPOLLOUT);
+}
+
+/* Whether all has come that is to be read before the answer. */
+static bool is_complete(const struct control *control)
+{
+    if (control->metrics && !strncmp(control->request, "GET ", 4))
+        return strstr(control->request, "\r\n\r\n") || strstr(control->request, "\n\n");
+    return strchr(control->request, '\n') != NULL;
+}
+
 static void answer(struct daemon *d, struct control *control)
 {
     char *text;
 
     control->request[strcspn(control->request, "\r\n")] = 0;
+    if (control->metrics) {
+        answer_metrics(d, control);
+        return;
+    }
     if (!strcmp(control->request, "stats"))
         text = stats_text(d);
     else
@@ -160,7 +253,7 @@ static void control_ready(struct daemon *d, struct source *source, uint32_t even
         control->request_bytes += (size_t)n;
     if (n <= 0 && !control->request_bytes) {
         control_free(d, control);
-    } else if (n <= 0 || memchr(control->request, '\n', control->request_bytes) ||
+    } else if (n <= 0 || is_complete(control) ||
                control->request_bytes == sizeof(control->request) - 1) {
         answer(d, control);
         if (!control->reply)
@@ -184,6 +277,7 @@ static void listener_ready(struct daemon *d, struct source *source, uint32_t eve
         return;
     }
     control->source = (struct source){control_ready, fd};
+    control->metrics = source == &d->metrics_listener;
     control->deadline = now_ns() + CONTROL_TIMEOUT_NS;
     control->next = d->controls;
     d->controls = control;
@@ -205,13 +299,13 @@ uint64_t control_tick(struct daemon *d, uint64_t now)
     return next;
 }
 
-int control_start(struct daemon *d)
+static int listen_at(struct daemon *d, const char *name, struct source *source)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     mode_t mask;
     int fd, bound;
 
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/control.sock", d->run_dir);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", d->run_dir, name);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     unlink(address.sun_path);
     mask = umask(0177); /* from its first moment it is its owner's alone */
@@ -224,17 +318,30 @@ int control_start(struct daemon *d)
             close(fd);
         return -1;
     }
-    d->control_listener = (struct source){listener_ready, fd};
-    return loop_add(d, &d->control_listener, EPOLLIN);
+    *source = (struct source){listener_ready, fd};
+    return loop_add(d, source, EPOLLIN);
+}
+
+int control_start(struct daemon *d)
+{
+    if (listen_at(d, "control.sock", &d->control_listener) != 0)
+        return -1;
+    return listen_at(d, "metrics.sock", &d->metrics_listener);
+}
+
+static void end_listener(struct daemon *d, const char *name, struct source *source)
+{
+    char path[PATH_MAX + 16];
+
+    loop_close(d, source);
+    snprintf(path, sizeof(path), "%s/%s", d->run_dir, name);
+    unlink(path);
 }
 
 void control_end(struct daemon *d)
 {
-    char path[PATH_MAX + 16];
-
     while (d->controls)
         control_free(d, d->controls);
-    loop_close(d, &d->control_listener);
-    snprintf(path, sizeof(path), "%s/control.sock", d->run_dir);
-    unlink(path);
+    end_listener(d, "control.sock", &d->control_listener);
+    end_listener(d, "metrics.sock", &d->metrics_listener);
 }

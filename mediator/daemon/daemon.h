@@ -6,8 +6,10 @@
  *   loop.c     epoll, deadlines
  *   vm.c       VM entries: discovery, connection, removal; the local socket
  *   client.c   one connection: HELLO, MEMORY, channels
- *   worker.c   worker processes: spares, assignment, end; the driver library in use; turns
+ *   worker.c   worker processes: spares, assignment, end; the driver library in use
+ *   schedule.c gates and allowances of workers, by mediator/sched; watchdog, quarantine
  *   control.c  the control socket; statistics as JSON
+ *   metrics.c  the metrics socket; statistics for Prometheus
  *
  * One thread. Nothing blocks but the writing of a statistics file. The daemon never calls CUDA and
  * never maps guest memory: it passes descriptors on.
@@ -33,7 +35,8 @@
 #include "mediator/daemon/account.h"
 #include "mediator/daemon/cgroup.h"
 #include "mediator/daemon/config.h"
-#include "mediator/daemon/turns.h"
+#include "mediator/daemon/config_db.h"
+#include "mediator/sched/sched.h"
 
 #define NEVER UINT64_MAX
 #define CLIENTS_PER_LOCAL 256 /* connections of one local identity */
@@ -54,14 +57,23 @@ struct vm {
     struct config_identity identity;
     char socket[CONFIG_SOCKET]; /* empty: a local identity */
     uid_t uid;                  /* local: whose */
-    bool removed;               /* not configured any more; goes with its last worker */
-    bool complained;            /* about this socket, since it was last connected */
+    struct source listener;     /* local, with a socket of its own; fd -1: none */
+    char listener_name[CONFIG_NAME];
+    bool removed;    /* not configured any more; goes with its last worker */
+    bool complained; /* about this socket, since it was last connected */
     uint64_t retry_at, retry_delay;
     struct client *clients; /* of a device at most one */
     unsigned client_count;
+    uint64_t asked_since; /* when the second began in which its workers asked VM_QUERY ... */
+    unsigned asked;       /* ... this often */
     unsigned workers;     /* not yet reaped, assigned to this VM */
     uint64_t arena_bytes; /* of those */
-    struct turns_member turn;
+    struct sched_member member;
+    uint64_t past_gpu_ns, past_submitted;         /* of workers that are gone, for the member */
+    uint64_t utilization_ppm, utilization_gpu_ns; /* of the last second; gpu_ns at its end */
+    uint64_t overruns, faults, quarantines, throttles_logged;
+    uint64_t quarantined_until;           /* NEVER: not quarantined */
+    uint64_t fault_window, window_faults; /* since when, and how many */
     /* Statistics of what has ended. */
     uint64_t opened, refused, died, violations;
     struct account past;
@@ -118,15 +130,20 @@ struct worker {
     bool reaped;    /* pid is no longer its */
     bool closing;   /* the client has asked for CLOSE: answer FREE when reaped */
     uint64_t arena_bytes;
+    uint32_t process_id;   /* of the guest process, as it claims */
+    char process_name[16]; /* likewise */
     struct shm_page *page;
-    uint32_t reason; /* why it ended, as far as is known */
+    uint64_t progress, progress_at; /* of the watchdog: what was seen last, and when it changed */
+    bool blamed;                    /* a fault of this worker has been counted */
+    uint32_t reason;                /* why it ended, as far as is known */
     char text[WORKER_LINK_TEXT];
 };
 
 struct control {
     struct source source;
     struct control *next;
-    char request[64];
+    bool metrics; /* asked for by connecting to the metrics socket */
+    char request[4096];
     size_t request_bytes;
     char *reply;
     size_t reply_bytes, reply_sent;
@@ -139,6 +156,8 @@ struct driver {
 
 struct daemon {
     struct config config;
+    struct config_db *db; /* NULL: none */
+    uint64_t db_at;       /* when to look at it */
     char run_dir[CONFIG_SOCKET - 16]; /* with room for a socket's name */
     char config_dir[PATH_MAX], stats_file[PATH_MAX], binary_dir[PATH_MAX];
     /* From the command line: these win over the file. */
@@ -149,7 +168,8 @@ struct daemon {
     int epoll;
     bool stop;
 
-    struct source signals, watch, local, control_listener;
+    struct source signals, watch, local, control_listener, metrics_listener, timer;
+    uint64_t timer_at; /* what timer is set to */
     int lock, vms_watch, config_watch;
     struct vm *vms;
     struct control *controls;
@@ -168,8 +188,9 @@ struct daemon {
     bool driver_settled; /* candidate has answered HELLO */
     struct worker_msg_hello gpu_hello;
 
-    struct turns turns;
-    uint64_t turns_at;
+    struct sched sched;
+    struct sched_pool pools[CONFIG_POOLS];
+    uint64_t decide_at, sweep_at, utilization_at;
 };
 
 /* loop.c */
@@ -218,10 +239,36 @@ void workers_end(struct daemon *d);
 uint32_t workers_unavailable(const struct daemon *d);
 const char *reason_name(uint32_t reason);
 
+/* Ends a worker that has done wrong; reason and text are told to its client and the log. */
+void worker_fail(struct daemon *d, struct worker *worker, uint32_t reason, const char *text);
+
+/* schedule.c */
+void schedule_start(struct daemon *d);
+void schedule_configure(struct daemon *d);
+void schedule_vm_join(struct daemon *d, struct vm *vm);
+void schedule_vm_leave(struct daemon *d, struct vm *vm);
+/* The VM's priority, pool or limits may have changed. */
+void schedule_vm_configure(struct daemon *d, struct vm *vm);
+/* Something a worker does has changed: decides anew whose gates are open. */
+void schedule_update(struct daemon *d);
+/* Before a worker is told about its page; after it is gone. */
+void schedule_worker_start(struct daemon *d, struct worker *worker);
+void schedule_worker_end(struct daemon *d, struct worker *worker);
+uint64_t schedule_tick(struct daemon *d, uint64_t now);
+/* A VM did what it should not; repeat offenders are quarantined. */
+void schedule_fault(struct daemon *d, struct vm *vm, const char *what);
+bool schedule_is_quarantined(const struct vm *vm);
+/* A changed configuration entry releases. */
+void schedule_release(struct daemon *d, struct vm *vm);
+
 /* control.c */
 int control_start(struct daemon *d);
 uint64_t control_tick(struct daemon *d, uint64_t now);
 void control_end(struct daemon *d);
 void control_write_stats(struct daemon *d);
+
+/* metrics.c */
+/* Text in Prometheus' exposition format; the caller's, NULL when there is no memory. */
+char *metrics_text(struct daemon *d);
 
 #endif

@@ -30,6 +30,18 @@ static void log_vm(const char *event, const struct vm *vm)
              LOG_S("socket", is_device(vm) ? vm->socket : "local"));
 }
 
+/* Closes the socket that only this identity has. */
+static void listener_close(struct daemon *d, struct vm *vm)
+{
+    char path[PATH_MAX + CONFIG_NAME];
+
+    if (vm->listener.fd < 0)
+        return;
+    loop_close(d, &vm->listener);
+    snprintf(path, sizeof(path), "%s/%s", d->run_dir, vm->listener_name);
+    unlink(path);
+}
+
 static struct vm *vm_new(struct daemon *d, const struct config_identity *identity)
 {
     struct vm *vm = calloc(1, sizeof(*vm)), **at = &d->vms;
@@ -38,7 +50,8 @@ static struct vm *vm_new(struct daemon *d, const struct config_identity *identit
         return NULL;
     vm->identity = *identity;
     vm->retry_at = NEVER;
-    turns_join(&d->turns, &vm->turn);
+    vm->listener.fd = -1;
+    schedule_vm_join(d, vm);
     while (*at)
         at = &(*at)->next;
     *at = vm;
@@ -54,7 +67,8 @@ void vm_release(struct daemon *d, struct vm *vm)
     while (*at != vm)
         at = &(*at)->next;
     *at = vm->next;
-    turns_leave(&d->turns, &vm->turn);
+    schedule_vm_leave(d, vm);
+    listener_close(d, vm);
     free(vm);
 }
 
@@ -62,6 +76,7 @@ static void vm_remove(struct daemon *d, struct vm *vm, const char *why)
 {
     vm->removed = true;
     vm->retry_at = NEVER;
+    listener_close(d, vm);
     log_vm("vm_removed", vm);
     if (!vm->clients) {
         vm_release(d, vm);
@@ -110,6 +125,15 @@ uint64_t vms_tick(struct daemon *d, uint64_t now)
 {
     uint64_t next = NEVER;
 
+    if (d->db && now >= d->db_at) {
+        d->db_at = now + CONFIG_DB_POLL_NS;
+        if (config_db_poll(d->db)) {
+            vms_config_reload(d);
+            vms_scan(d);
+        }
+    }
+    if (d->db)
+        next = d->db_at;
     for (struct vm *vm = d->vms; vm; vm = vm->next) {
         if (is_device(vm) && now >= vm->retry_at)
             vm_connect(d, vm, now);
@@ -157,6 +181,9 @@ static void update_device(struct daemon *d, struct vm *vm, const struct config_v
         return;
     *identity = entry->identity;
     log_vm("vm_changed", vm);
+    schedule_release(d, vm);
+    schedule_vm_configure(d, vm);
+    d->sweep_at = d->decide_at = 0;
 }
 
 static int is_entry(const struct dirent *entry)
@@ -164,6 +191,21 @@ static int is_entry(const struct dirent *entry)
     size_t length = strlen(entry->d_name);
 
     return entry->d_name[0] != '.' && length > 5 && !strcmp(entry->d_name + length - 5, ".json");
+}
+
+/* NULL, or what of entry another entry has already. */
+static const char *taken(const struct config_vm *entries, unsigned count,
+                         const struct config_vm *entry)
+{
+    for (unsigned k = 0; k < count; k++) {
+        if (entries[k].identity.vm_id == entry->identity.vm_id)
+            return "vm_id";
+        if (!strcmp(entries[k].socket, entry->socket))
+            return "socket";
+        if (!strcmp(entries[k].identity.name, entry->identity.name))
+            return "name";
+    }
+    return NULL;
 }
 
 void vms_scan(struct daemon *d)
@@ -199,12 +241,7 @@ void vms_scan(struct daemon *d)
             free(files[i]);
             continue;
         }
-        for (unsigned k = 0; k < count && !twice; k++) {
-            if (entries[k].identity.vm_id == entry.identity.vm_id)
-                twice = "vm_id";
-            else if (!strcmp(entries[k].socket, entry.socket))
-                twice = "socket";
-        }
+        twice = taken(entries, count, &entry);
         if (twice || count == CONFIG_VMS) {
             snprintf(error, sizeof(error),
                      twice ? "%.400s: its %s is another entry's already"
@@ -217,6 +254,18 @@ void vms_scan(struct daemon *d)
         free(files[i]);
     }
     free(files);
+    for (size_t i = 0; d->db && i < config_db_count(d->db); i++) {
+        struct config_vm entry;
+        const char *twice;
+
+        config_db_vm(d->db, i, &d->config.limits, &entry);
+        twice = taken(entries, count, &entry);
+        if (twice || count == CONFIG_VMS)
+            vgpu_log(VGPU_LOG_ERROR, "vm_entry_ignored", LOG_S("name", entry.identity.name),
+                     LOG_S("taken", twice ? twice : "every place"));
+        else
+            entries[count++] = entry;
+    }
 
     for (struct vm *vm = d->vms, *next; vm; vm = next) {
         bool keep = !is_device(vm) || vm->removed;
@@ -242,13 +291,50 @@ void vms_scan(struct daemon *d)
 
 /* ---- local socket ---- */
 
-static struct vm *find_local(struct daemon *d, uid_t uid)
+static void local_ready(struct daemon *d, struct source *source, uint32_t events);
+
+/* name: of the socket, empty for the usual one. */
+static struct vm *find_local(struct daemon *d, uid_t uid, const char *name)
 {
     for (struct vm *vm = d->vms; vm; vm = vm->next) {
-        if (!is_device(vm) && !vm->removed && vm->uid == uid)
+        if (!is_device(vm) && !vm->removed && vm->uid == uid && !strcmp(vm->listener_name, name))
             return vm;
     }
     return NULL;
+}
+
+/* Anybody may connect; who it is decides what for. */
+static int listen_local(struct daemon *d, const char *name, struct source *source)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = -1, n;
+
+    n = snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", d->run_dir, name);
+    errno = ENAMETOOLONG;
+    if (n < (int)sizeof(address.sun_path)) {
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        unlink(address.sun_path);
+    }
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
+        chmod(address.sun_path, 0666) != 0 || listen(fd, 128) != 0) {
+        vgpu_log(VGPU_LOG_ERROR, "local_socket_failed", LOG_S("path", address.sun_path),
+                 LOG_S("why", strerror(errno)));
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    *source = (struct source){local_ready, fd};
+    return loop_add(d, source, EPOLLIN);
+}
+
+/* The name of the socket that a listener belongs to, empty for the usual one. */
+static const char *socket_name(const struct daemon *d, const struct source *source)
+{
+    for (const struct vm *vm = d->vms; vm; vm = vm->next) {
+        if (source == &vm->listener)
+            return vm->listener_name;
+    }
+    return "";
 }
 
 static void update_locals(struct daemon *d)
@@ -260,29 +346,41 @@ static void update_locals(struct daemon *d)
         for (size_t i = 0; i < d->config.local_count && !keep; i++) {
             const struct config_identity *identity = &d->config.locals[i].identity;
 
-            keep = d->config.locals[i].uid == vm->uid && identity->vm_id == vm->identity.vm_id &&
-                   identity->pool == vm->identity.pool &&
+            keep = d->config.locals[i].uid == vm->uid &&
+                   !strcmp(d->config.locals[i].socket, vm->listener_name) &&
+                   identity->vm_id == vm->identity.vm_id && identity->pool == vm->identity.pool &&
                    !strcmp(identity->name, vm->identity.name);
         }
         if (!keep)
             vm_remove(d, vm, "its user may not use the mediator any more");
     }
     for (size_t i = 0; i < d->config.local_count; i++) {
-        struct vm *vm = find_local(d, d->config.locals[i].uid);
+        const struct config_local *local = &d->config.locals[i];
+        struct vm *vm = find_local(d, local->uid, local->socket);
 
-        if (!vm)
-            vm = vm_new(d, &d->config.locals[i].identity);
-        if (!vm)
-            continue;
-        vm->identity = d->config.locals[i].identity;
-        vm->uid = d->config.locals[i].uid;
+        if (!vm) {
+            vm = vm_new(d, &local->identity);
+            if (!vm)
+                continue;
+            vm->uid = local->uid;
+            strcpy(vm->listener_name, local->socket);
+        } else if (vm->identity.priority != local->identity.priority ||
+                   memcmp(&vm->identity.limits, &local->identity.limits,
+                          sizeof(vm->identity.limits))) {
+            vm->identity = local->identity;
+            log_vm("vm_changed", vm);
+            schedule_release(d, vm);
+            schedule_vm_configure(d, vm);
+        }
+        if (vm->listener_name[0] && vm->listener.fd < 0)
+            listen_local(d, vm->listener_name, &vm->listener);
     }
 }
 
 /* Stands for every user that has no identity; serves nothing. */
 static struct vm *stranger(struct daemon *d)
 {
-    return find_local(d, (uid_t)-1);
+    return find_local(d, (uid_t)-1, "");
 }
 
 static void local_ready(struct daemon *d, struct source *source, uint32_t events)
@@ -299,7 +397,7 @@ static void local_ready(struct daemon *d, struct source *source, uint32_t events
         close(fd);
         return;
     }
-    vm = find_local(d, peer.uid);
+    vm = find_local(d, peer.uid, socket_name(d, source));
     if (!vm || peer.uid == (uid_t)-1) {
         vgpu_log(VGPU_LOG_WARN, "local_refused", LOG_U("uid", peer.uid), LOG_U("pid", peer.pid),
                  LOG_S("why", "no entry of \"local\" in mediatord.conf is for this user"));
@@ -318,27 +416,15 @@ static void local_ready(struct daemon *d, struct source *source, uint32_t events
 
 static int local_start(struct daemon *d)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct config_identity nobody = {.name = "strangers", .pool = 'A'};
     struct vm *vm;
-    int fd;
 
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/local.sock", d->run_dir);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    unlink(address.sun_path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-        chmod(address.sun_path, 0666) != 0 || listen(fd, 128) != 0) {
-        vgpu_log(VGPU_LOG_ERROR, "local_socket_failed", LOG_S("path", address.sun_path),
-                 LOG_S("why", strerror(errno)));
-        if (fd >= 0)
-            close(fd);
+    if (listen_local(d, "local.sock", &d->local) != 0)
         return -1;
-    }
-    d->local = (struct source){local_ready, fd};
     vm = vm_new(d, &nobody);
     if (vm)
         vm->uid = (uid_t)-1;
-    return loop_add(d, &d->local, EPOLLIN);
+    return 0;
 }
 
 /* ---- following the configuration ---- */
@@ -358,12 +444,15 @@ void vms_config_reload(struct daemon *d)
         strcmp(config.cgroup, d->config.cgroup))
         vgpu_log(VGPU_LOG_WARN, "config_needs_restart",
                  LOG_S("keys", "gpu, driver and cgroup are only read when the daemon starts"));
+    if (d->db)
+        config_db_settings(d->db, &config);
     d->config = config;
-    d->turns.quantum = config.quantum_ns;
     if (!d->log_given)
         vgpu_log_set_level((enum vgpu_log_level)config.log_level);
     vgpu_log(VGPU_LOG_INFO, "config_read", LOG_S("file", path));
     update_locals(d);
+    schedule_configure(d);
+    d->sweep_at = 0;
     workers_balance(d);
 }
 
@@ -433,6 +522,7 @@ void vms_close(struct daemon *d)
         next = vm->next;
         for (unsigned n = vm->client_count; n; n--)
             client_close(d, vm->clients, VGPU_LOG_INFO, "the daemon ends");
+        listener_close(d, vm);
     }
     loop_close(d, &d->local);
     loop_close(d, &d->watch);

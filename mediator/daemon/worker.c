@@ -20,13 +20,13 @@
 #define SPAWN_DELAY_MAX 8000000000ull
 #define SPARE_DIED_DELAY 1000000000ull
 #define EXIT_GRACE_NS 2000000000ull /* from ENDED or FAILED to the exit */
-#define TURNS_ROUNDS 4
+#define VM_QUERIES_PER_SECOND 4000
 
 const char *reason_name(uint32_t reason)
 {
     static const char *const names[] = {"none",        "no-mediator", "link-lost", "bad-table",
                                         "version",     "limit",       "refused",   "no-worker",
-                                        "worker-died", "protocol",    "gpu"};
+                                        "worker-died", "protocol",    "gpu",       "timeout"};
 
     return reason < sizeof(names) / sizeof(names[0]) ? names[reason] : "unknown";
 }
@@ -92,64 +92,6 @@ static const char *worker_path(const struct daemon *d, char *room)
             return room;
     }
     return "vgpu-worker"; /* fails, with advice */
-}
-
-/* ---- turns ---- */
-
-static bool sample(struct daemon *d)
-{
-    bool changed = false;
-
-    for (struct vm *vm = d->vms; vm; vm = vm->next) {
-        bool wants = false, in_flight = false;
-
-        for (struct worker *w = d->workers; w && vm->workers; w = w->next) {
-            if (w->vm != vm || w->state != WORKER_RUNNING)
-                continue;
-            if (atomic_load_explicit(&w->page->backlog, memory_order_relaxed))
-                wants = true;
-            if (atomic_load_explicit(&w->page->in_flight, memory_order_relaxed))
-                in_flight = true;
-        }
-        changed = changed || wants != vm->turn.wants || in_flight != vm->turn.in_flight;
-        vm->turn.wants = wants;
-        vm->turn.in_flight = in_flight;
-    }
-    return changed;
-}
-
-static void turns_update(struct daemon *d)
-{
-    sample(d);
-    for (int round = 0;; round++) {
-        d->turns_at = turns_decide(&d->turns, now_ns());
-        for (struct worker *w = d->workers; w; w = w->next) {
-            const struct turns_member *turn;
-            uint32_t wake;
-
-            if (w->state != WORKER_RUNNING)
-                continue;
-            turn = &w->vm->turn;
-            shm_gate_set(w->page, turn->open);
-            /* What would change the decision before its time: see turns.h. */
-            if (d->turns.contended)
-                wake = turn->open ? SHM_WAKE_IDLE : 0;
-            else
-                wake = turn->wants || turn->in_flight ? 0 : SHM_WAKE_WORK;
-            atomic_store_explicit(&w->page->wake_on, wake, memory_order_relaxed);
-        }
-        atomic_thread_fence(memory_order_seq_cst);
-        if (!sample(d))
-            return;
-        if (round == TURNS_ROUNDS) {
-            /* Workers that flicker must not keep the daemon here. */
-            uint64_t soon = now_ns() + 1000000;
-
-            if (soon < d->turns_at)
-                d->turns_at = soon;
-            return;
-        }
-    }
 }
 
 /* ---- processes ---- */
@@ -379,14 +321,15 @@ static int assign(struct daemon *d, struct worker *worker, struct client *client
     fds[n++] = channel->doorbell;
     fds[n++] = channel->interrupt;
     fds[n++] = page_fd;
-    atomic_store(&worker->page->gate, vm->turn.open ? SHM_GATE_OPEN : 0);
-    atomic_store(&worker->page->wake_on, SHM_WAKE_WORK);
+    worker->vm = vm;
+    schedule_worker_start(d, worker);
     sent = worker_link_send(worker->source.fd, WORKER_MSG_ASSIGN, &message, sizeof(message), fds, n,
                             MSG_DONTWAIT);
     close(page_fd);
     if (sent != 0) {
         munmap(worker->page, sizeof(*worker->page));
         worker->page = NULL;
+        worker->vm = NULL;
         worker_kill(worker);
         return -1;
     }
@@ -398,7 +341,6 @@ static int assign(struct daemon *d, struct worker *worker, struct client *client
     channel->worker = worker;
     worker->state = WORKER_STARTING;
     worker->deadline = now_ns() + d->config.start_timeout_ns;
-    worker->vm = vm;
     worker->client = client;
     worker->channel = index;
     worker->serial = channel->serial;
@@ -529,13 +471,16 @@ static void handle_started(struct daemon *d, struct worker *worker,
 
     worker->state = WORKER_RUNNING;
     worker->deadline = NEVER;
+    worker->process_id = started->process_id;
+    memcpy(worker->process_name, started->process_name, sizeof(worker->process_name));
     vgpu_log(VGPU_LOG_INFO, "channel_open", LOG_U("vm", identity->vm_id),
              LOG_S("name", identity->name), LOG_S("pool", pool),
              LOG_S("priority", config_priority_name(identity->priority)),
              LOG_U("channel", worker->channel), LOG_U("worker", worker->pid),
              LOG_S("process", started->process_name), LOG_U("process_id", started->process_id));
     client_channel_started(d, worker->client, worker->channel);
-    turns_update(d);
+    d->sweep_at = 0; /* it may be one to watch */
+    schedule_update(d);
 }
 
 static void handle_end(struct daemon *d, struct worker *worker, const struct worker_msg_end *end)
@@ -543,7 +488,7 @@ static void handle_end(struct daemon *d, struct worker *worker, const struct wor
     uint32_t reason = end->reason;
 
     /* An end nobody asked for always has a reason. */
-    if (reason > VGPU_REASON_GPU || reason == VGPU_REASON_NONE)
+    if (reason > VGPU_REASON_LAST || reason == VGPU_REASON_NONE)
         reason = VGPU_REASON_WORKER_DIED;
     note_end(worker, reason, end->text[0] ? end->text : "the worker gave no text");
     if (worker->state == WORKER_STARTING || worker->state == WORKER_RUNNING)
@@ -552,6 +497,43 @@ static void handle_end(struct daemon *d, struct worker *worker, const struct wor
         worker->state = WORKER_STOPPING;
         worker->deadline = now_ns() + EXIT_GRACE_NS;
     }
+}
+
+/* Tells a worker of its own VM's workers, and of no other's. */
+static void handle_vm_query(struct daemon *d, struct worker *worker,
+                            const struct worker_msg_vm_query *query)
+{
+    struct worker_msg_vm_info info = {.first = query->first};
+    uint64_t now = now_ns();
+
+    /* A guest decides how often its workers ask; turns must not suffer. */
+    if (now - worker->vm->asked_since >= 1000000000u) {
+        worker->vm->asked_since = now;
+        worker->vm->asked = 0;
+    }
+    if (worker->vm->asked++ >= VM_QUERIES_PER_SECOND)
+        return;
+    for (const struct worker *w = d->workers; w; w = w->next) {
+        if (w->vm != worker->vm || w->state != WORKER_RUNNING)
+            continue;
+        uint64_t memory = atomic_load_explicit(&w->page->device_memory, memory_order_relaxed);
+
+        if (__builtin_add_overflow(info.device_memory, memory, &info.device_memory))
+            info.device_memory = UINT64_MAX;
+        info.busy += atomic_load_explicit(&w->page->in_flight, memory_order_relaxed) != 0;
+        if (info.total++ < query->first || info.count == WORKER_VM_PROCESSES)
+            continue;
+        struct worker_vm_process *process = &info.processes[info.count++];
+
+        process->device_memory = memory;
+        process->process_id = w->process_id;
+        process->worker_pid = (uint32_t)w->pid;
+        process->devices = atomic_load_explicit(&w->page->devices, memory_order_relaxed);
+        memcpy(process->process_name, w->process_name, sizeof(process->process_name));
+    }
+    /* A worker that does not read its socket goes without. */
+    worker_link_send(worker->source.fd, WORKER_MSG_VM_INFO, &info, sizeof(info), NULL, 0,
+                     MSG_DONTWAIT);
 }
 
 /* Whether a message of this type may come from a worker in this state. */
@@ -567,6 +549,7 @@ static bool is_in_order(enum worker_state state, uint32_t type)
     case WORKER_MSG_ENDED:
         return state == WORKER_SPARE || state == WORKER_STARTING || state == WORKER_RUNNING;
     case WORKER_MSG_WAKE:
+    case WORKER_MSG_VM_QUERY:
         return state == WORKER_RUNNING;
     }
     return false;
@@ -597,7 +580,8 @@ static int receive(struct daemon *d, struct worker *worker)
         return 0;
     }
     if (is_ending(worker)) {
-        /* Its client may have gone because the worker ended the channel: the reason still counts. */
+        /* Its client may have gone because the worker ended the channel: the reason still counts.
+         */
         if (result == 1 && message.msg.type == WORKER_MSG_ENDED &&
             message.end.reason == VGPU_REASON_PROTOCOL)
             note_end(worker, message.end.reason, message.end.text);
@@ -626,7 +610,10 @@ static int receive(struct daemon *d, struct worker *worker)
         handle_end(d, worker, &message.end);
         break;
     case WORKER_MSG_WAKE:
-        turns_update(d);
+        schedule_update(d);
+        break;
+    case WORKER_MSG_VM_QUERY:
+        handle_vm_query(d, worker, &message.vm_query);
         break;
     }
     return 1;
@@ -654,6 +641,14 @@ void worker_stop(struct daemon *d, struct worker *worker, bool closing)
         worker_link_send(worker->source.fd, WORKER_MSG_STOP, &stop, sizeof(stop), NULL, 0,
                          MSG_DONTWAIT) != 0)
         worker_kill(worker);
+}
+
+void worker_fail(struct daemon *d, struct worker *worker, uint32_t reason, const char *text)
+{
+    worker->blamed = true;
+    note_end(worker, reason, text);
+    report_lost(d, worker);
+    worker_kill(worker);
 }
 
 /* ---- end ---- */
@@ -714,6 +709,7 @@ static void worker_free(struct daemon *d, struct worker *worker, int status)
     struct worker **at = &d->workers;
     struct channel *channel;
     struct vm *vm;
+    bool fault;
 
     worker->reaped = true;
     /* What it said before it died counts. */
@@ -722,6 +718,9 @@ static void worker_free(struct daemon *d, struct worker *worker, int status)
     loop_close(d, &worker->source);
     vm = worker->vm;
     describe_exit(worker, status);
+    /* Ended by nobody but itself, with a channel open. */
+    fault = vm && !d->stop && channel_of(worker) && !worker->blamed &&
+            (worker->reason == VGPU_REASON_WORKER_DIED || worker->reason == VGPU_REASON_PROTOCOL);
     report_lost(d, worker);
 
     while (*at != worker)
@@ -739,13 +738,16 @@ static void worker_free(struct daemon *d, struct worker *worker, int status)
         if (worker->client && worker->closing)
             client_channel_freed(d, worker->client, worker->channel, worker->serial);
         account_add_page(&vm->past, worker->page, 1);
+        schedule_worker_end(d, worker);
         munmap(worker->page, sizeof(*worker->page));
         vm->workers--;
         vm->arena_bytes -= worker->arena_bytes;
         if (!vm->workers)
             cgroups_remove(&d->cgroups, vm->identity.name);
+        if (fault)
+            schedule_fault(d, vm, worker->text);
         vm_release(d, vm);
-        turns_update(d);
+        schedule_update(d);
     } else if (!d->stop && worker->was_ready) {
         vgpu_log(VGPU_LOG_WARN, "spare_ended", LOG_U("pid", worker->pid),
                  LOG_S("text", worker->text));
@@ -780,8 +782,6 @@ uint64_t workers_tick(struct daemon *d, uint64_t now)
 {
     uint64_t next = NEVER;
 
-    if (now >= d->turns_at)
-        turns_update(d);
     for (struct worker *w = d->workers; w; w = w->next) {
         if (now >= w->deadline) {
             static const char *const late[] = {
@@ -801,13 +801,11 @@ uint64_t workers_tick(struct daemon *d, uint64_t now)
     workers_balance(d);
     if (d->spawn_at > now && d->spawn_at < next)
         next = d->spawn_at;
-    return d->turns_at < next ? d->turns_at : next;
+    return next;
 }
 
 void workers_start(struct daemon *d)
 {
-    turns_init(&d->turns, d->config.quantum_ns);
-    d->turns_at = NEVER;
     choose_candidates(d);
     if (geteuid() != 0)
         vgpu_log(VGPU_LOG_INFO, "workers_share_user", LOG_U("uid", geteuid()),

@@ -139,6 +139,17 @@ static struct worker_context *context_of(struct vgpu_worker *worker, uint32_t ha
     return object ? object->object : NULL;
 }
 
+/* For the daemon: the GPUs on which this process counts as running. */
+static void publish_devices(struct vgpu_worker *worker)
+{
+    struct worker_context *context;
+    uint32_t devices = 0;
+
+    LIST_FOREACH(context, &worker->contexts, link)
+        devices |= 1u << context->device;
+    atomic_store_explicit(&worker->page->devices, devices, memory_order_relaxed);
+}
+
 /*
  * Small answers are written by the GPU straight into the reply slots, so these are pinned. Without
  * (the driver refused) such copies go through the driver's own staging: slower, still right.
@@ -189,6 +200,7 @@ static CUresult adopt(struct vgpu_worker *worker, uint32_t handle, CUcontext dri
     }
     worker->context_count++;
     LIST_INSERT_HEAD(&worker->contexts, context, link);
+    publish_devices(worker);
     worker_insert(worker, VGPU_TYPE_CONTEXT, handle, context);
     register_replies(worker);
     return CUDA_SUCCESS;
@@ -239,6 +251,7 @@ static void strip(struct vgpu_worker *worker, struct worker_context *context)
     worker_account(worker, -(int64_t)(context->malloc_bytes + context->printf_bytes));
     worker_remove(worker, VGPU_TYPE_CONTEXT, context->handle);
     LIST_REMOVE(context, link);
+    publish_devices(worker);
     worker->context_count--;
     /* Not through worker_context_use(): whatever the driver answers, this one is gone. */
     worker->driver->cuCtxSetCurrent(NULL);

@@ -15,7 +15,26 @@
 #define REST_SPIN_NS 30000u    /* work in flight for less than this is polled without a rest */
 #define REST_MIN_NS 2000u
 #define REST_MAX_NS 1000000u
+#define STALL_NS 50000000u
 #define REST_GATE_NS 200000u /* before a shut gate, with work in flight */
+
+/* Errors of a kernel after which its context is of no more use. */
+static bool ends_context(CUresult result)
+{
+    switch (result) {
+    case CUDA_ERROR_ILLEGAL_ADDRESS:
+    case CUDA_ERROR_LAUNCH_TIMEOUT:
+    case CUDA_ERROR_HARDWARE_STACK_ERROR:
+    case CUDA_ERROR_ILLEGAL_INSTRUCTION:
+    case CUDA_ERROR_MISALIGNED_ADDRESS:
+    case CUDA_ERROR_INVALID_ADDRESS_SPACE:
+    case CUDA_ERROR_INVALID_PC:
+    case CUDA_ERROR_LAUNCH_FAILED:
+        return true;
+    default:
+        return false;
+    }
+}
 
 void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, CUresult result,
                    const void *payload, uint32_t bytes)
@@ -32,6 +51,8 @@ void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, 
         worker->deferred_error = CUDA_SUCCESS;
         bytes = 0;
     }
+    if (ends_context(result) && worker->page)
+        atomic_store_explicit(&worker->page->faults, 1, memory_order_relaxed);
     if (vgpu_reply_post(&worker->host, reply, result, payload, bytes) != 0)
         worker->violation = "reply slot out of range";
 }
@@ -103,6 +124,16 @@ static bool wants_gate(uint16_t opcode)
     default:
         return false;
     }
+}
+
+/*
+ * Work in flight that makes no progress may be waiting for work that has not been submitted: it then
+ * gets a piece in spite of the limit.
+ */
+static bool may_pass(struct vgpu_worker *worker, uint64_t without_progress)
+{
+    return shm_gate_may_pass(worker->page) ||
+           (without_progress > STALL_NS && shm_gate_allows(worker->page));
 }
 
 static void say_wake(struct vgpu_worker *worker)
@@ -191,8 +222,9 @@ unsigned worker_serve_batch(struct vgpu_worker *worker, struct vgpu_record *reco
         if (wants_gate(record->opcode)) {
             if (shm_backlog_set(worker->page))
                 say_wake(worker);
-            if (!shm_gate_is_open(worker->page))
+            if (!may_pass(worker, worker->now - worker->busy_since))
                 break;
+            shm_submission_add(worker->page);
         }
         worker->held = false;
         worker_execute_record(worker, record);
@@ -210,14 +242,16 @@ void worker_serve(struct vgpu_worker *worker)
 {
     static _Alignas(64) uint8_t buffer[VGPU_RECORD_MAX];
     struct vgpu_record *record = (void *)buffer;
-    uint64_t busy_since = vgpu_now_ns(), looked = busy_since;
+    uint64_t looked = worker->busy_since = vgpu_now_ns();
 
     while (!worker->stop && !worker->violation) {
         bool progress = worker_serve_batch(worker, record, BATCH) > 0;
         uint64_t now = worker->now;
 
-        if (worker_in_flight(worker))
-            progress |= worker_poll(worker, !progress);
+        if (worker_in_flight(worker) && worker_poll(worker, !progress)) {
+            progress = true;
+            add(&worker->page->completions, 1);
+        }
         publish_in_flight(worker);
 
         if (now - looked > LINK_LOOK_NS) {
@@ -226,7 +260,7 @@ void worker_serve(struct vgpu_worker *worker)
                 worker->stop = true;
         }
         if (progress) {
-            busy_since = now;
+            worker->busy_since = now;
             continue;
         }
         if (worker->held) {
@@ -240,7 +274,7 @@ void worker_serve(struct vgpu_worker *worker)
         if (worker_in_flight(worker)) {
             if (shm_backlog_clear(worker->page))
                 say_wake(worker);
-            uint64_t waited = now - busy_since;
+            uint64_t waited = now - worker->busy_since;
             if (waited < REST_SPIN_NS && worker->consumer.spin.max_ns) {
                 vgpu_cpu_relax();
                 continue;
@@ -258,6 +292,6 @@ void worker_serve(struct vgpu_worker *worker)
             worker->violation = worker->consumer.violation;
         else if (got == VGPU_RING_EMPTY && told_to_stop(worker))
             worker->stop = true;
-        busy_since = vgpu_now_ns();
+        worker->busy_since = vgpu_now_ns();
     }
 }

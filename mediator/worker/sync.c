@@ -2,6 +2,8 @@
 /* sync.c - synchronisation and events */
 #include "worker.h"
 
+#include <string.h>
+
 CUresult worker_do_CtxSynchronize(struct vgpu_worker *worker,
                                   const struct worker_args_CtxSynchronize *args,
                                   struct vgpu_answer *answer)
@@ -100,4 +102,46 @@ CUresult worker_do_EventDestroy(struct vgpu_worker *worker,
         result = worker->driver->cuEventDestroy_v2(args->event);
     worker_remove(worker, VGPU_TYPE_EVENT, args->event_handle);
     return result;
+}
+
+/* ---- attributes of streams ---- */
+
+static bool attribute_allowed(uint32_t attribute)
+{
+    return attribute == CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY ||
+           attribute == CU_LAUNCH_ATTRIBUTE_PRIORITY ||
+           attribute == CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN ||
+           attribute == CU_LAUNCH_ATTRIBUTE_MEM_SYNC_DOMAIN_MAP;
+}
+
+CUresult worker_do_StreamGetAttribute(struct vgpu_worker *worker,
+                                      const struct worker_args_StreamGetAttribute *args,
+                                      struct vgpu_rsp_StreamGetAttribute *out,
+                                      struct vgpu_answer *answer)
+{
+    CUlaunchAttributeValue value = {{0}};
+
+    if (!worker->driver->cuStreamGetAttribute || !attribute_allowed(args->attribute))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (!worker_stream_enter(worker, args->stream_handle))
+        return CUDA_ERROR_INVALID_CONTEXT;
+    CUresult result = worker->driver->cuStreamGetAttribute(
+        args->stream, (CUlaunchAttributeID)args->attribute, &value);
+    memcpy(out->value, &value, sizeof(out->value));
+    return result;
+}
+
+CUresult worker_do_StreamSetAttribute(struct vgpu_worker *worker,
+                                      const struct worker_args_StreamSetAttribute *args,
+                                      struct vgpu_answer *answer)
+{
+    CUlaunchAttributeValue value;
+
+    if (!worker->driver->cuStreamSetAttribute || !attribute_allowed(args->attribute))
+        return CUDA_ERROR_NOT_SUPPORTED;
+    if (!worker_stream_enter(worker, args->stream_handle))
+        return CUDA_ERROR_INVALID_CONTEXT;
+    memcpy(&value, args->value, sizeof(value));
+    return worker->driver->cuStreamSetAttribute(args->stream, (CUlaunchAttributeID)args->attribute,
+                                                &value);
 }

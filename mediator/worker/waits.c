@@ -32,6 +32,7 @@ struct work_entry {
     struct pooled_event *start; /* NULL: not measured */
     struct pooled_event *end;   /* NULL: done when a later entry or the whole stream is */
     uint64_t submitted;         /* ns */
+    uint64_t kind, estimate;    /* measured: key in the table of estimates, ns */
     uint32_t release;           /* index + 1, or 0 */
     uint16_t opcode;
 };
@@ -151,6 +152,17 @@ static void entry_queue(struct vgpu_worker *worker, struct worker_stream *stream
     TAILQ_INSERT_TAIL(&stream->work, entry, link);
     worker->work_count++;
     worker->release_count += entry->release != 0;
+    if (entry->start) {
+        entry->estimate = estimate_get(&worker->estimates, entry->kind);
+        atomic_fetch_add_explicit(&worker->page->in_flight_ns, entry->estimate,
+                                  memory_order_relaxed);
+    }
+}
+
+static void work_measured(struct vgpu_worker *worker, const struct work_entry *entry, uint64_t ns)
+{
+    shm_gpu_add(worker->page, entry->opcode, ns);
+    estimate_learn(&worker->estimates, entry->kind, ns);
 }
 
 static void entry_done(struct vgpu_worker *worker, struct worker_stream *stream,
@@ -160,7 +172,7 @@ static void entry_done(struct vgpu_worker *worker, struct worker_stream *stream,
         float milliseconds = 0;
         if (worker->driver->cuEventElapsedTime(&milliseconds, entry->start->event,
                                                entry->end->event) == CUDA_SUCCESS)
-            shm_gpu_add(worker->page, entry->opcode, (uint64_t)((double)milliseconds * 1e6));
+            work_measured(worker, entry, (uint64_t)((double)milliseconds * 1e6));
         shm_latency_add(worker->page, vgpu_now_ns() - entry->submitted);
     }
     if (entry->release)
@@ -168,6 +180,9 @@ static void entry_done(struct vgpu_worker *worker, struct worker_stream *stream,
     TAILQ_REMOVE(&stream->work, entry, link);
     worker->work_count--;
     worker->release_count -= entry->release != 0;
+    if (entry->estimate)
+        atomic_fetch_sub_explicit(&worker->page->in_flight_ns, entry->estimate,
+                                  memory_order_relaxed);
     entry_free(worker, stream->context, entry);
 }
 
@@ -341,6 +356,7 @@ struct work_entry *worker_work_begin(struct vgpu_worker *worker, struct worker_s
     entry->release = release;
     entry->submitted = worker->now;
     if (measure) {
+        entry->kind = estimate_key(worker->record);
         entry->start = event_get(worker, stream->context, true);
         entry->end = entry->start ? event_get(worker, stream->context, true) : NULL;
         if (entry->end &&

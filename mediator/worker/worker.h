@@ -21,6 +21,7 @@
 #include "mediator/common/arena_map.h"
 #include "mediator/common/shm_stats.h"
 #include "mediator/common/worker_link.h"
+#include "mediator/worker/estimate.h"
 #include "protocol/transport/host.h"
 #include "protocol/transport/reply.h"
 #include "protocol/transport/ring.h"
@@ -104,6 +105,7 @@ struct window_hole {
 
 struct wait_entry;
 struct work_entry;
+struct worker_nvml;
 
 struct vgpu_worker {
     const struct vgpu_driver *driver;
@@ -136,6 +138,7 @@ struct vgpu_worker {
     TAILQ_HEAD(, worker_stream) active;
     uint32_t active_count;
     struct work_list free_work;
+    struct estimates estimates;
     uint32_t work_count, release_count; /* entries in streams; those with a release word */
     struct wait_entry *wait_slots;      /* by reply slot */
     TAILQ_HEAD(, wait_entry) waits;
@@ -147,9 +150,12 @@ struct vgpu_worker {
     /* The record being executed. */
     const struct vgpu_record *record;
     bool held;    /* it waits for the gate */
+    uint64_t busy_since; /* ns, when something last went on: taken, finished, or awoken for */
     uint64_t now; /* ns, taken before it; after a batch, when that ended */
     bool answered_later;
     uint64_t moved; /* payload bytes it copied or filled, for the statistics */
+
+    struct worker_nvml *nvml; /* NULL: the host has no NVML */
 
     int output_fd;        /* what kernels print, -1: not caught */
     uint64_t output_read; /* bytes of it that the guest has fetched */

@@ -124,6 +124,7 @@ const char *vgpu_reason_name(uint32_t reason)
         [VGPU_REASON_WORKER_DIED] = "the worker ended",
         [VGPU_REASON_PROTOCOL] = "the ring protocol was broken",
         [VGPU_REASON_GPU] = "the GPU is lost or its driver does not start",
+        [VGPU_REASON_TIMEOUT] = "its work on the GPU took longer than this VM may",
     };
     if (reason < sizeof(names) / sizeof(names[0]))
         return names[reason];

@@ -109,6 +109,18 @@ static void values(void)
            cuStreamWaitValue32(stream, memory + 2, 0, CU_STREAM_WAIT_VALUE_EQ));
 }
 
+static void attributes(void)
+{
+    CUstreamAttrValue value = {.syncPolicy = CU_SYNC_POLICY_YIELD}, got;
+
+    CHECK(cuStreamSetAttribute(stream, CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY, &value));
+    CHECK(cuStreamCopyAttributes(side, stream));
+    CHECK(cuStreamGetAttribute(side, CU_LAUNCH_ATTRIBUTE_SYNCHRONIZATION_POLICY, &got));
+    REQUIRE(got.syncPolicy == CU_SYNC_POLICY_YIELD);
+    EXPECT(CUDA_ERROR_INVALID_VALUE,
+           cuStreamGetAttribute(stream, CU_LAUNCH_ATTRIBUTE_COOPERATIVE, &got));
+}
+
 static void setup(void)
 {
     if (program.size > sizeof(seen) / sizeof(seen[0]))
@@ -119,6 +131,7 @@ static void setup(void)
     memory = device_alloc(64);
     captured();
     values();
+    attributes();
     for (int i = 0; i < 3; i++)
         CHECK(cuStreamAddCallback(stream, called_back, &callbacks, 0));
     CHECK(cuStreamSynchronize(stream));

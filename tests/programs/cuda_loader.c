@@ -45,7 +45,8 @@
     X(cuStreamWriteValue32_v2) X(cuStreamWriteValue64_v2) X(cuMemAddressReserve) X(cuMemAddressFree) \
     X(cuMemCreate) X(cuMemRelease) X(cuMemMap) X(cuMemUnmap) X(cuMemSetAccess) X(cuMemGetAccess) \
     X(cuMemGetAllocationGranularity) X(cuMemGetAllocationPropertiesFromHandle) \
-    X(cuMemRetainAllocationHandle)
+    X(cuMemRetainAllocationHandle) X(cuStreamGetAttribute) X(cuStreamSetAttribute) \
+    X(cuStreamCopyAttributes)
 /* clang-format on */
 
 #define SLOT(name) __attribute__((used)) static void *slot_##name;

@@ -76,14 +76,47 @@ static void be_greedy(struct shm_page *page)
     while (poll(&socket, 1, 0) == 0) {
         if (shm_backlog_set(page))
             wake();
-        if (!shm_gate_is_open(page)) {
+        if (!shm_gate_may_pass(page)) {
             atomic_fetch_add(&page->gate_wait_ns, 1);
             shm_gate_wait(page, 100000000);
             continue;
         }
+        shm_submission_add(page);
         usleep(1000);
+        shm_gpu_add(page, 1, 1000000);
         shm_call_add(page, 1, 64, 1000);
     }
+}
+
+/* All workers of its VM, itself among them exactly once. */
+static uint32_t count_workers(void)
+{
+    uint32_t seen = 0, own = 0;
+    struct worker_msg_vm_info info;
+
+    do {
+        struct worker_msg_vm_query query = {.first = seen};
+        union worker_msg message;
+        size_t count = 0;
+
+        worker_link_send(WORKER_LINK_FD, WORKER_MSG_VM_QUERY, &query, sizeof(query), NULL, 0, 0);
+        if (worker_link_receive(WORKER_LINK_FD, &message, NULL, &count, 0) != 1 ||
+            message.msg.type != WORKER_MSG_VM_INFO)
+            _exit(5);
+        info = message.vm_info;
+        if (info.first != seen || info.count > WORKER_VM_PROCESSES || !info.count)
+            _exit(6);
+        for (uint32_t i = 0; i < info.count; i++) {
+            if (info.processes[i].process_id != info.processes[i].worker_pid ||
+                strcmp(info.processes[i].process_name, "fake"))
+                _exit(8); /* as every fake worker says in STARTED */
+            own += info.processes[i].worker_pid == (uint32_t)getpid();
+        }
+        seen += info.count;
+    } while (seen < info.total);
+    if (own != 1)
+        _exit(9);
+    return seen;
 }
 
 int main(int argc, char **argv)
@@ -138,6 +171,11 @@ int main(int argc, char **argv)
         dprintf(WORKER_LINK_FD, "this is no message");
     if (behaviour == FAKE_OUT_OF_ORDER)
         worker_link_send(WORKER_LINK_FD, WORKER_MSG_HELLO, &hello, sizeof(hello), NULL, 0, 0);
+    if (behaviour == FAKE_HANG) {
+        atomic_store(&page->in_flight, 1);
+        if (shm_backlog_set(page))
+            wake();
+    }
     if (behaviour == FAKE_GREEDY)
         be_greedy(page);
 
@@ -157,7 +195,7 @@ int main(int argc, char **argv)
             if (behaviour == FAKE_VIOLATION)
                 end(WORKER_MSG_ENDED, VGPU_REASON_PROTOCOL, "record 5: size 70000 of at most 65536",
                     1);
-            shm_call_add(page, FAKE_OPCODE, 100, 2000);
+            shm_call_add(page, FAKE_OPCODE, behaviour == FAKE_ASK ? count_workers() : 100, 2000);
             shm_gpu_add(page, FAKE_OPCODE, 50000);
             shm_latency_add(page, 60000);
             if (write(interrupt, &value, sizeof(value)) != sizeof(value))

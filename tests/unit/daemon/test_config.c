@@ -62,7 +62,12 @@ static void every_key_is_read(void **state)
             "\"max_workers\": 9, \"worker_uid_base\": 70000, \"worker_uid_count\": 8,"
             "\"cgroup\": \"off\", \"measure_gpu_time\": false, \"log_level\": \"debug\","
             "\"limits\": {\"channels\": 5, \"arena_mb\": 6, \"device_memory_mb\": 7,"
-            "\"memory_mb\": 8, \"cpu_percent\": 50},"
+            "\"memory_mb\": 8, \"cpu_percent\": 50, \"weight\": 300, \"gpu_percent\": 25,"
+            "\"gpu_burst_ms\": 30, \"submissions_per_s\": 1000, \"submission_burst\": 40,"
+            "\"watchdog_ms\": 2000, \"quarantine_faults\": 3, \"quarantine_s\": 90},"
+            "\"scheduler\": {\"policy\": \"rr\", \"quantum_min_us\": 500, \"grace_us\": 50,"
+            "\"aging_ms\": 700, \"in_flight_us\": 800, \"weights\": {\"low\": 1, \"high\": 9},"
+            "\"pools\": {\"B\": 250}},"
             "\"local\": [{\"uid\": 1234, \"name\": \"ci\", \"vm_id\": 77, \"pool\": \"B\","
             "\"priority\": \"high\", \"limits\": {\"channels\": 1}}]}");
 
@@ -81,6 +86,16 @@ static void every_key_is_read(void **state)
     assert_int_equal(c.log_level, 3);
     assert_true(c.limits.arena == 6ull << 20 && c.limits.device_memory == 7ull << 20);
     assert_true(c.limits.memory == 8ull << 20 && c.limits.cpu_percent == 50);
+    assert_true(c.limits.weight == 300 && c.limits.gpu_percent == 25);
+    assert_true(c.limits.gpu_burst == 30000000 && c.limits.submissions == 1000);
+    assert_true(c.limits.submission_burst == 40 && c.limits.watchdog == 2000000000);
+    assert_true(c.limits.quarantine_faults == 3 && c.limits.quarantine == 90000000000);
+    assert_int_equal(c.scheduler.policy, SCHED_RR);
+    assert_true(c.scheduler.quantum_ns == 3000000 && c.scheduler.quantum_min_ns == 500000);
+    assert_true(c.scheduler.grace_ns == 50000 && c.scheduler.aging_ns == 700000000);
+    assert_true(c.scheduler.in_flight_ns == 800000);
+    assert_true(c.weights[0] == 1 && c.weights[1] == 400 && c.weights[2] == 9);
+    assert_true(c.pools[0] == 100 && c.pools[1] == 250);
     assert_int_equal(c.local_count, 1);
     assert_int_equal(c.locals[0].uid, 1234);
     assert_string_equal(c.locals[0].identity.name, "ci");
@@ -114,11 +129,22 @@ static const struct {
     {"{\"limits\": 5}", "key \"limits\": must be an object"},
     {"{\"limits\": {\"channels\": 65}}", "key \"channels\": must be a whole number from 1 to 64"},
     {"{\"limits\": {\"arena\": 65}}", "unknown key \"limits.arena\""},
+    {"{\"limits\": {\"gpu_percent\": 101}}", "whole number from 0 to 100"},
+    {"{\"limits\": {\"quarantine_s\": 0}}", "key \"quarantine_s\""},
+    {"{\"scheduler\": []}", "key \"scheduler\": must be an object"},
+    {"{\"scheduler\": {\"quantum\": 1}}", "unknown key \"scheduler.quantum\""},
+    {"{\"scheduler\": {\"policy\": \"lottery\"}}", "must be \"fair\" or \"rr\""},
+    {"{\"scheduler\": {\"weights\": {\"low\": 0}}}", "key \"low\""},
+    {"{\"scheduler\": {\"weights\": {\"urgent\": 5}}}", "unknown key \"weights.urgent\""},
+    {"{\"scheduler\": {\"pools\": {\"a\": 5}}}", "unknown key \"pools.a\""},
+    {"{\"local\": [{\"uid\": 1, \"socket\": \"a/b\"}]}", "key \"socket\""},
+    {"{\"local\": [{\"uid\": 1, \"socket\": \"control.sock\"}]}", "key \"socket\""},
+    {"{\"local\": [{\"uid\": 1, \"socket\": \"x\"}, {\"uid\": 1, \"socket\": \"x\"}]}", "twice"},
     {"{\"local\": {}}", "key \"local\": must be an array"},
     {"{\"local\": [{}]}", "entry 1 must be an object with a \"uid\""},
     {"{\"local\": [{\"uid\": 1}, {\"uid\": 1}]}", "uid 1 is given twice"},
     {"{\"local\": [{\"uid\": 1, \"pool\": \"a\"}]}", "one letter, \"A\" to \"Z\""},
-    {"{\"local\": [{\"uid\": 1, \"name\": \"../x\"}]}", "key \"name\": must be 1 to 31"},
+    {"{\"local\": [{\"uid\": 1, \"name\": \"../x\"}]}", "key \"name\": must be 1 to 39"},
 };
 
 static void a_mistake_is_one_line_that_says_what_to_do(void **state)
@@ -157,7 +183,7 @@ static const struct {
     {"a.json", "{\"socket\": \"/s\", \"vm_id\": 1, \"pool\": \"A\", \"priority\": \"urgent\"}",
      "\"low\", \"medium\" or \"high\""},
     {"a b.json", "{}", "the file's name"},
-    {"a23456789012345678901234567890123.json", "{}", "the file's name"},
+    {"a23456789012345678901234567890123456789x.json", "{}", "the file's name"},
 };
 
 static void a_bad_vm_entry_says_why(void **state)

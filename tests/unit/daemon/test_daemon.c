@@ -794,6 +794,30 @@ static void vms_come_and_go_while_it_runs(void **state)
     close(b);
 }
 
+static void a_worker_learns_of_its_own_vms_workers_alone(void **state)
+{
+    int a = listen_as("a"), b = listen_as("b");
+    struct client ca, cb;
+
+    start_daemon("--driver=fake", NULL);
+    put_vm("a", 1, 'A', "low", "");
+    put_vm("b", 2, 'A', "low", "");
+    be_device(&ca, a, 1, 'A', 0);
+    be_device(&cb, b, 2, 'A', 0);
+    open_channel(&cb, 0, FAKE_ASK);
+    open_channel(&ca, 0, FAKE_ASK);
+    for (uint32_t channel = 1; channel < 12; channel++) /* more than one answer holds */
+        open_channel(&ca, channel, FAKE_SERVE);
+    expect_served(&ca, 0);
+    expect_served(&cb, 0);
+    assert_int_equal(stat_of("a", "bytes"), 12);
+    assert_int_equal(stat_of("b", "bytes"), 1);
+    disconnect(&ca);
+    disconnect(&cb);
+    close(a);
+    close(b);
+}
+
 static void auto_falls_back_to_the_software_gpu(void **state)
 {
     struct client c;
@@ -859,6 +883,233 @@ static void one_vm_is_not_gated_and_several_take_turns(void **state)
     disconnect(&c[1]);
     close(listeners[0]);
     close(listeners[1]);
+}
+
+/* Two VMs that always want: "a" has weight `weight`, and further limits. */
+static void start_two(struct client *c, int *listeners, const char *limits)
+{
+    listeners[0] = listen_as("a");
+    listeners[1] = listen_as("b");
+    put_vm("a", 1, 'A', "low", limits);
+    put_vm("b", 2, 'A', "low", "");
+    start_daemon("--driver=fake", NULL);
+    be_device(&c[0], listeners[0], 1, 'A', 0);
+    be_device(&c[1], listeners[1], 2, 'A', 0);
+    open_channel(&c[0], 0, FAKE_GREEDY);
+    open_channel(&c[1], 0, FAKE_GREEDY);
+}
+
+static void end_two(struct client *c, int *listeners)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        disconnect(&c[i]);
+        close(listeners[i]);
+    }
+}
+
+static void a_vm_of_three_times_the_weight_gets_three_times_the_gpu(void **state)
+{
+    struct client c[2];
+    int listeners[2];
+    json_int_t a, b;
+
+    start_two(c, listeners, "\"weight\": 300");
+    a = stat_of("a", "calls");
+    b = stat_of("b", "calls");
+    WAIT_FOR(stat_of("a", "calls") + stat_of("b", "calls") > a + b + 1500);
+    a = stat_of("a", "calls") - a;
+    b = stat_of("b", "calls") - b;
+    assert_in_range(a * 100 / (a + b), 68, 82);
+    /* Changed while both run: the other way round. */
+    put_vm("a", 1, 'A', "low", "\"weight\": 100");
+    put_vm("b", 2, 'A', "low", "\"weight\": 300");
+    WAIT_FOR(stat_of("a", "weight") == 100 && stat_of("b", "weight") == 300);
+    a = stat_of("a", "calls");
+    b = stat_of("b", "calls");
+    WAIT_FOR(stat_of("a", "calls") + stat_of("b", "calls") > a + b + 1500);
+    a = stat_of("a", "calls") - a;
+    b = stat_of("b", "calls") - b;
+    assert_in_range(a * 100 / (a + b), 18, 32);
+    end_two(c, listeners);
+}
+
+static void submissions_beyond_the_limit_wait(void **state)
+{
+    struct client c[2];
+    int listeners[2];
+    json_int_t before;
+    json_t *root;
+
+    start_two(c, listeners, "\"submissions_per_s\": 100, \"submission_burst\": 5");
+    WAIT_FOR(stat_of("a", "submissions") > 20);
+    root = stats();
+    before = json_integer_value(json_object_get(root, "uptime_ns"));
+    json_decref(root);
+    json_int_t from = stat_of("a", "submissions"), other = stat_of("b", "submissions");
+    WAIT_FOR(stat_of("a", "submissions") > from + 100);
+    from = stat_of("a", "submissions") - from;
+    root = stats();
+    before = json_integer_value(json_object_get(root, "uptime_ns")) - before;
+    json_decref(root);
+    assert_true(from <= before / 10000000 + 5 + 1);
+    assert_true(stat_of("a", "throttles") > 0);
+    assert_true(stat_of("b", "submissions") > other + 100);
+    end_two(c, listeners);
+}
+
+static void work_over_its_time_is_ended_and_repeated_faults_bring_quarantine(void **state)
+{
+    int listener = listen_as("a");
+    struct client c, other;
+
+    put_vm("a", 1, 'A', "low",
+           "\"watchdog_ms\": 60, \"quarantine_faults\": 2, \"quarantine_s\": 3600");
+    start_daemon("--driver=fake", NULL);
+    be_device(&c, listener, 1, 'A', 0);
+    connect_local(&other);
+    open_channel(&other, 0, FAKE_HANG); /* nobody has set it a limit */
+    open_channel(&c, 3, FAKE_SERVE);
+    open_channel(&c, 0, FAKE_HANG);
+    await_state(&c, 0, 1, VGPU_CH_DEAD, VGPU_REASON_TIMEOUT);
+    assert_int_equal(stat_of("a", "overruns"), 1);
+    assert_int_equal(stat_of("a", "faults"), 1);
+    open_channel(&c, 1, FAKE_CRASH);
+    ring(&c, 1);
+    await_state(&c, 1, 1, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
+    await_state(&c, 3, 1, VGPU_CH_DEAD, VGPU_REASON_REFUSED);
+    assert_int_equal(stat_of("a", "quarantines"), 1);
+    send_open(&c, 2, 1, FAKE_SERVE);
+    await_state(&c, 2, 1, VGPU_CH_DEAD, VGPU_REASON_REFUSED);
+    /* A change of its entry releases it. */
+    put_vm("a", 1, 'A', "low", "\"watchdog_ms\": 70");
+    WAIT_FOR(strstr(get_file("log"), "vm_released"));
+    open_channel(&c, 4, FAKE_SERVE);
+    assert_int_equal(stat_of("a", "overruns"), 1);
+    disconnect(&other);
+    disconnect(&c);
+    close(listener);
+}
+
+static void a_fault_of_long_ago_does_not_count(void **state)
+{
+    int listener = listen_as("a");
+    struct client c;
+
+    put_vm("a", 1, 'A', "low", "\"quarantine_faults\": 2, \"quarantine_s\": 1");
+    start_daemon("--driver=fake", NULL);
+    be_device(&c, listener, 1, 'A', 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        open_channel(&c, i, FAKE_CRASH);
+        ring(&c, i);
+        await_state(&c, i, 1, VGPU_CH_DEAD, VGPU_REASON_WORKER_DIED);
+        usleep(1100000);
+    }
+    assert_int_equal(stat_of("a", "faults"), 2);
+    assert_int_equal(stat_of("a", "quarantines"), 0);
+    disconnect(&c);
+    close(listener);
+}
+
+static void a_user_may_have_several_identities(void **state)
+{
+    struct client c;
+    char text[400];
+    int fd;
+
+    snprintf(text, sizeof(text),
+             "{\"worker_uid_base\": 0, \"cgroup\": \"off\", \"local\": ["
+             "{\"uid\": %u, \"name\": \"one\", \"vm_id\": 1},"
+             "{\"uid\": %u, \"name\": \"two\", \"vm_id\": 2, \"socket\": \"two.sock\"},"
+             "{\"uid\": %u, \"name\": \"three\", \"vm_id\": 3, \"socket\": \"three.sock\"}]}",
+             geteuid(), geteuid(), geteuid() + 1);
+    put_file("etc/mediatord.conf", text);
+    start_daemon("--driver=fake", NULL);
+    fd = connect_to(in_dir("run/two.sock"));
+    assert_true(fd >= 0);
+    say_hello(&c, fd, VGPU_BACKEND_LOCAL, 0, 0, 0);
+    assert_int_equal(await_welcome(&c), VGPU_REASON_NONE);
+    open_channel(&c, 0, FAKE_SERVE);
+    assert_int_equal(stat_of("two", "channels_open"), 1);
+    assert_int_equal(stat_of("one", "channels_open"), 0);
+    disconnect(&c);
+    /* Somebody else's. */
+    fd = connect_to(in_dir("run/three.sock"));
+    say_hello(&c, fd, VGPU_BACKEND_LOCAL, 0, 0, 0);
+    assert_int_equal(await_welcome(&c), VGPU_REASON_REFUSED);
+    disconnect(&c);
+    /* An identity that is taken away takes its socket along. */
+    snprintf(text, sizeof(text),
+             "{\"worker_uid_base\": 0, \"cgroup\": \"off\", \"local\": [{\"uid\": %u, \"name\": "
+             "\"one\", \"vm_id\": 1}]}",
+             geteuid());
+    put_file("etc/mediatord.conf", text);
+    WAIT_FOR(access(in_dir("run/two.sock"), F_OK) != 0);
+    assert_int_equal(stat_of("one", "channels_open"), 0);
+}
+
+static char *scrape(const char *request)
+{
+    size_t room = 1 << 20, have = 0;
+    char *text = malloc(room);
+    int fd = connect_to(in_dir("run/metrics.sock"));
+    ssize_t n;
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+    while ((n = read(fd, text + have, room - 1 - have)) > 0)
+        have += (size_t)n;
+    close(fd);
+    text[have] = 0;
+    return text;
+}
+
+static void metrics_are_what_prometheus_reads(void **state)
+{
+    int listener = listen_as("a");
+    struct client c;
+    char *text, *line, *save = NULL;
+    unsigned values = 0;
+
+    put_vm("a", 7, 'B', "high", "");
+    start_daemon("--driver=fake", NULL);
+    be_device(&c, listener, 7, 'B', 2);
+    open_channel(&c, 0, FAKE_SERVE);
+    ring(&c, 0);
+    WAIT_FOR(stat_of("a", "calls") == 1);
+    text = scrape("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_ptr_equal(strstr(text, "HTTP/1.1 200 OK\r\n"), text);
+    assert_non_null(strstr(text, "\r\nContent-Type: text/plain; version=0.0.4\r\n"));
+    free(text);
+    text = scrape("\n");
+#define LABELS "{vm=\"7\",name=\"a\",pool=\"B\",priority=\"high\""
+    assert_non_null(strstr(text, "\nvgpu_vm_calls_total" LABELS "} 1\n"));
+    assert_non_null(strstr(text, "\nvgpu_vm_gpu_seconds_total" LABELS "} 0.000050000\n"));
+    assert_non_null(strstr(text, "\nvgpu_vm_latency_seconds_bucket" LABELS ",le=\"+Inf\"} 1\n"));
+    assert_non_null(
+        strstr(text, "\nvgpu_vm_latency_seconds_bucket" LABELS ",le=\"0.000016384\"} 0\n"));
+    assert_non_null(
+        strstr(text, "\nvgpu_vm_latency_seconds_bucket" LABELS ",le=\"0.000065536\"} 1\n"));
+    assert_non_null(strstr(text, "\nvgpu_pool_gpu_seconds_total{pool=\"B\"} 0.000050000\n"));
+    /* Every value follows the HELP and TYPE of its family, and every family comes once. */
+    char family[128] = "";
+    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char name[128], help[128];
+
+        if (sscanf(line, "# HELP %127s", help) == 1) {
+            line = strtok_r(NULL, "\n", &save);
+            assert_non_null(line);
+            assert_int_equal(sscanf(line, "# TYPE %127s", family), 1);
+            assert_string_equal(family, help);
+            continue;
+        }
+        assert_int_equal(sscanf(line, "%127[a-z0-9_]", name), 1);
+        assert_int_equal(strncmp(name, family, strlen(family)), 0);
+        values++;
+    }
+    assert_true(values > 30);
+    free(text);
+    disconnect(&c);
+    close(listener);
 }
 
 static void thirty_vms_at_once(void **state)
@@ -1077,9 +1328,16 @@ int main(int argc, char **argv)
         TEST(a_vm_that_restarts_is_connected_again),
         TEST(identity_is_the_configurations),
         TEST(vms_come_and_go_while_it_runs),
+        TEST(a_worker_learns_of_its_own_vms_workers_alone),
         TEST(auto_falls_back_to_the_software_gpu),
         TEST(a_gpu_that_does_not_start_is_told_to_clients),
         TEST(one_vm_is_not_gated_and_several_take_turns),
+        TEST(a_vm_of_three_times_the_weight_gets_three_times_the_gpu),
+        TEST(submissions_beyond_the_limit_wait),
+        TEST(work_over_its_time_is_ended_and_repeated_faults_bring_quarantine),
+        TEST(a_fault_of_long_ago_does_not_count),
+        TEST(a_user_may_have_several_identities),
+        TEST(metrics_are_what_prometheus_reads),
         TEST(thirty_vms_at_once),
         TEST(statistics_are_written_when_asked_and_at_the_end),
         TEST(what_cannot_start_says_why_in_one_line),

@@ -652,7 +652,7 @@ static void a_refused_open_tells_why_and_can_be_tried_again(void **state)
     uint32_t reason, serial = 0;
 
     connect_mediator(fake);
-    for (reason = VGPU_REASON_NONE; reason <= VGPU_REASON_GPU; reason++) {
+    for (reason = VGPU_REASON_NONE; reason <= VGPU_REASON_LAST; reason++) {
         uint32_t next = start_open(fake, 2);
 
         assert_int_not_equal(next, serial);
@@ -890,7 +890,7 @@ static void messages_with_bad_values_end_the_link(void **state)
         {0, VGPU_CH_CLOSING, 0},
         {0, VGPU_CH_DEAD + 1, 0},
         {0, UINT32_MAX, 0},
-        {0, VGPU_CH_DEAD, VGPU_REASON_GPU + 1},
+        {0, VGPU_CH_DEAD, VGPU_REASON_LAST + 1},
         {0, VGPU_CH_DEAD, UINT32_MAX},
         {0, 256 + VGPU_CH_OPEN, 0},
     };
@@ -1030,7 +1030,7 @@ static void a_mediator_may_serve_no_channels(void **state)
     expect_dropped(fake);
 
     welcome.version = VGPU_LINK_VERSION;
-    welcome.reason = VGPU_REASON_GPU + 1;
+    welcome.reason = VGPU_REASON_LAST + 1;
     vgpu_stub_link_up(&fake->core);
     receive(fake, &welcome, sizeof(welcome));
     expect_dropped(fake);
