@@ -35,6 +35,7 @@
 #include "mediator/daemon/account.h"
 #include "mediator/daemon/cgroup.h"
 #include "mediator/daemon/config.h"
+#include "mediator/daemon/config_db.h"
 #include "mediator/sched/sched.h"
 
 #define NEVER UINT64_MAX
@@ -155,6 +156,8 @@ struct driver {
 
 struct daemon {
     struct config config;
+    struct config_db *db; /* NULL: none */
+    uint64_t db_at;       /* when to look at it */
     char run_dir[CONFIG_SOCKET - 16]; /* with room for a socket's name */
     char config_dir[PATH_MAX], stats_file[PATH_MAX], binary_dir[PATH_MAX];
     /* From the command line: these win over the file. */
