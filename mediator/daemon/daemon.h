@@ -244,6 +244,8 @@ void schedule_vm_leave(struct daemon *d, struct vm *vm);
 void schedule_vm_configure(struct daemon *d, struct vm *vm);
 /* Something a worker does has changed: decides anew whose gates are open. */
 void schedule_update(struct daemon *d);
+/* Whether its workers are to measure GPU time: as configured, or because a limit needs it. */
+bool schedule_measures(const struct daemon *d, const struct vm *vm);
 /* Before a worker is told about its page; after it is gone. */
 void schedule_worker_start(struct daemon *d, struct worker *worker);
 void schedule_worker_end(struct daemon *d, struct worker *worker);

@@ -68,7 +68,7 @@ void schedule_vm_configure(struct daemon *d, struct vm *vm)
 void schedule_vm_join(struct daemon *d, struct vm *vm)
 {
     vm->quarantined_until = NEVER;
-    vm->member.measured = d->config.measure;
+    vm->member.measured = schedule_measures(d, vm);
     sched_join(&d->sched, pool_of(d, vm), &vm->member, weight_of(d, vm));
     schedule_vm_configure(d, vm);
 }
@@ -203,11 +203,16 @@ void schedule_update(struct daemon *d)
 
 /* ---- workers ---- */
 
+bool schedule_measures(const struct daemon *d, const struct vm *vm)
+{
+    return d->config.measure || vm->identity.limits.watchdog || vm->identity.limits.gpu_percent;
+}
+
 void schedule_worker_start(struct daemon *d, struct worker *worker)
 {
     struct sched_member *member = &worker->vm->member;
 
-    member->measured = d->config.measure;
+    member->measured = schedule_measures(d, worker->vm);
     atomic_store(&worker->page->gate, member->open ? SHM_GATE_OPEN : 0);
     atomic_store(&worker->page->submit_until, member->submit_tokens == SCHED_NO_LIMIT ? 0 : 1);
     atomic_store(&worker->page->in_flight_limit_ns, in_flight_limit(member));

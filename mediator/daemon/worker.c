@@ -299,7 +299,7 @@ static int assign(struct daemon *d, struct worker *worker, struct client *client
         .table_address = channel->open.table_address,
         .runs = channel->open.runs,
         .pages = channel->open.pages,
-        .flags = d->config.measure ? WORKER_ASSIGN_MEASURE : 0,
+        .flags = schedule_measures(d, vm) ? WORKER_ASSIGN_MEASURE : 0,
         .region_count = client->region_count,
         .device_memory_limit = identity->limits.device_memory,
     };
