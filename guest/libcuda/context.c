@@ -17,18 +17,15 @@ static bool living(const struct vgpu_object *context)
 
 static struct vgpu_object *make(int device, unsigned flags, bool primary)
 {
-    struct vgpu_context *state = calloc(1, sizeof(*state));
-    struct vgpu_object *object = state ? vgpu_object_new(VGPU_TYPE_CONTEXT, NULL) : NULL;
-    if (!object) {
-        free(state);
+    struct vgpu_object *object = vgpu_object_new(VGPU_TYPE_CONTEXT, NULL);
+    if (!object)
         return NULL;
-    }
+    struct vgpu_context *state = object->state;
     state->device = device;
     state->flags = flags;
     state->primary = primary;
     atomic_init(&state->users, 1);
     state->id = atomic_fetch_add(&vgpu.next_id, 1) + 1;
-    object->state = state;
     return object;
 }
 
@@ -308,7 +305,6 @@ static CUresult create(CUcontext *ctx, unsigned flags, CUdevice dev)
     if (result == CUDA_SUCCESS)
         result = push(vgpu_thread(), object);
     if (result != CUDA_SUCCESS) {
-        free(object->state);
         vgpu_object_free(object);
         return result;
     }
@@ -360,8 +356,6 @@ CUresult cuCtxDestroy_v2(CUcontext ctx)
     struct vgpu_thread *thread = vgpu_thread();
     if (thread->current == object)
         pop(thread);
-    free(object->state);
-    object->state = NULL;
     vgpu_object_free(object);
     return result;
 }

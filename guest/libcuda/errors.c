@@ -20,6 +20,11 @@ static int log_level(void)
     return level;
 }
 
+bool vgpu_says(int level)
+{
+    return level <= log_level();
+}
+
 void vgpu_say(int level, const char *format, ...)
 {
     if (level > log_level())

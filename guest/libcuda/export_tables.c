@@ -13,6 +13,7 @@
 
 #include "guest/libcuda/guest.h"
 #include "guest/libcuda/md2.h"
+#include "guest/libcuda/trace.h"
 
 /* ---- slots that are not served ------------------------------------------------------------------
  */
@@ -137,10 +138,12 @@ static void hooks_large_buffer(void **buffer, size_t *bytes)
     *bytes = sizeof(hooks_large);
 }
 
-static CUresult hooks_none(uint32_t *out)
+/*
+ * Takes no pointer: what stands in the first argument's register is left over from another call (seen:
+ * the current context), so nothing may be written there.
+ */
+static CUresult hooks_none(void)
 {
-    if (out)
-        *out = 0;
     return CUDA_SUCCESS;
 }
 
@@ -423,7 +426,7 @@ static CUresult device_something(uint8_t *out, CUdevice dev)
 
 static const struct {
     uint8_t id[16];
-    const void *const *table; /* NULL: known, and refused */
+    const void **table; /* NULL: known, and refused */
     const char *name;
 } tables[] = {
     {{0x6b, 0xd5, 0xfb, 0x6c, 0x5b, 0xf4, 0xe7, 0x4a, 0x89, 0x87, 0xd9, 0x39, 0x12, 0xfd, 0x9d,
@@ -506,6 +509,13 @@ static void fill(void)
     ToolsContext[39] = (const void *)tools_stream_id;
     ToolsContext[51] = (const void *)tools_private_stream;
     DeviceExtendedRt[13] = (const void *)device_something;
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        if (tables[i].table == ContextLocalStorage)
+            continue; /* has no size word, is asked most often, and its misses are no failures */
+        if (tables[i].table)
+            vgpu_trace_table(tables[i].name, tables[i].table, 1,
+                             (unsigned)((uintptr_t)tables[i].table[0] / sizeof(void *)));
+    }
 }
 
 CUresult cuGetExportTable(const void **table, const CUuuid *id)

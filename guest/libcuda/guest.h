@@ -46,11 +46,25 @@ enum { VGPU_LOG_QUIET, VGPU_LOG_ERRORS, VGPU_LOG_INFO, VGPU_LOG_DEBUG };
 
 /* One line on stderr, prefixed "vgpu: ", when environment VGPU_LOG (0 to 3, default 1) is at least
  * level. No newline in format. */
+/* Whether lines of that level are wanted. */
+bool vgpu_says(int level);
 void vgpu_say(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- objects --------------------------------------------------------------------------------- */
 
-struct vgpu_context;
+struct vgpu_local_storage;
+
+struct vgpu_context {
+    int device;
+    unsigned flags;
+    bool primary;
+    atomic_int users; /* of cuCtxAttach and cuCtxDetach */
+    uint64_t id;
+    _Atomic uint64_t synced; /* event records up to this number are complete */
+    bool priorities_known;
+    int least_priority, greatest_priority;
+    _Atomic(struct vgpu_local_storage *) storage; /* entries, newest first */
+};
 
 /* What a launch needs to know of a function on one device; immutable but for attributes. */
 struct vgpu_function_info {
@@ -73,7 +87,7 @@ struct vgpu_object {
     struct vgpu_object *context; /* NULL for contexts, libraries and kernels */
     struct vgpu_object *sibling; /* next in the owner's list */
     union {
-        struct vgpu_context *state; /* context */
+        struct vgpu_context state[1]; /* context */
         struct {
             unsigned flags;
             int priority;
@@ -241,20 +255,6 @@ static inline CUresult vgpu_current(struct vgpu_object **context)
 }
 
 /* ---- contexts -------------------------------------------------------------------------------- */
-
-struct vgpu_local_storage;
-
-struct vgpu_context {
-    int device;
-    unsigned flags;
-    bool primary;
-    atomic_int users; /* of cuCtxAttach and cuCtxDetach */
-    uint64_t id;
-    _Atomic uint64_t synced; /* event records up to this number are complete */
-    bool priorities_known;
-    int least_priority, greatest_priority;
-    _Atomic(struct vgpu_local_storage *) storage; /* entries, newest first */
-};
 
 /* The current context's device, for an object found by vgpu_current(). */
 static inline int vgpu_context_device(const struct vgpu_object *context)

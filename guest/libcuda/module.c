@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -262,8 +261,9 @@ CUresult cuModuleLoadFatBinary(CUmodule *mod, const void *image)
     return vgpu_module_load(mod, image, 0, NULL, NULL, true);
 }
 
-/* Maps a file and finds the image in it. PTX gets the zero at its end from the page behind it. */
-static CUresult map_file(const char *path, void **mapping, size_t *mapped, struct vgpu_image *image)
+/* Reads a file, with a zero behind it that ends PTX, and finds the image in it. *file: to be freed.
+ */
+static CUresult read_file(const char *path, void **file, struct vgpu_image *image)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -288,8 +288,7 @@ static CUresult map_file(const char *path, void **mapping, size_t *mapped, struc
             result = vgpu_image_measure(copy, bytes + 1, image);
         }
         if (result == CUDA_SUCCESS) {
-            *mapping = copy;
-            *mapped = bytes;
+            *file = copy;
         } else {
             free(copy);
         }
@@ -307,9 +306,8 @@ CUresult cuModuleLoad(CUmodule *mod, const char *path)
     if (!mod || !path)
         return CUDA_ERROR_INVALID_VALUE;
     void *file;
-    size_t bytes;
     struct vgpu_image image;
-    result = map_file(path, &file, &bytes, &image);
+    result = read_file(path, &file, &image);
     if (result == CUDA_SUCCESS) {
         result = load_module(mod, &image, 0, NULL, NULL, false);
         free(file);
@@ -535,14 +533,15 @@ static CUresult load_library(CUlibrary *lib, const struct vgpu_image *image,
                              CUlibraryOption *options, void **values, unsigned count)
 {
     struct vgpu_object *blob, *object;
-    if (count && (!options || (!values && count)))
+    if (count && !options)
         return CUDA_ERROR_INVALID_VALUE;
     for (unsigned i = 0; i < count; i++) {
         if (options[i] == CU_LIBRARY_BINARY_IS_PRESERVED)
             continue; /* a promise about this process's memory; the host has its own copy */
         if (options[i] != CU_LIBRARY_HOST_UNIVERSAL_FUNCTION_AND_DATA_TABLE)
             return CUDA_ERROR_INVALID_VALUE;
-        const CUlibraryHostUniversalFunctionAndDataTable *table = values[i];
+        /* Without values (cuBLAS passes none) there is no table either. */
+        const CUlibraryHostUniversalFunctionAndDataTable *table = values ? values[i] : NULL;
         if (table && (table->functionWindowSize || table->dataWindowSize))
             return VGPU_REFUSE("cuLibraryLoadData with host universal functions");
     }
@@ -596,11 +595,10 @@ CUresult cuLibraryLoadFromFile(CUlibrary *lib, const char *path, CUjit_option *j
     if (result != CUDA_SUCCESS)
         return result;
     void *file;
-    size_t bytes;
     struct vgpu_image image;
     if (!lib || !path)
         return CUDA_ERROR_INVALID_VALUE;
-    result = map_file(path, &file, &bytes, &image);
+    result = read_file(path, &file, &image);
     if (result == CUDA_SUCCESS) {
         result =
             load_library(lib, &image, jit_options, jit_values, jit_count, options, values, count);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "guest/libcuda/guest.h"
+#include "guest/libcuda/trace.h"
 #include "vgpu_exports.h"
 
 #define VARIANTS_MAX 4
@@ -183,7 +184,7 @@ void *vgpu_proc_address(const char *symbol, int version, uint64_t flags,
     if (!found)
         return NULL;
     *status = CU_GET_PROC_ADDRESS_SUCCESS;
-    return found->address;
+    return vgpu_trace(found->name, found->address);
 }
 
 static CUresult get(const char *symbol, void **fn, int version, cuuint64_t flags,

@@ -96,6 +96,7 @@ struct shm_page {
     _Atomic uint64_t records;                        /* all records served */
     _Atomic uint64_t device_memory;                  /* bytes allocated now */
     _Atomic uint64_t device_memory_peak;             /* bytes */
+    _Atomic uint32_t devices;                        /* bit per GPU on which it has a context */
     _Alignas(64) struct shm_call calls[SHM_OPCODES]; /* by opcode */
     _Alignas(64) _Atomic uint64_t latency[SHM_HISTOGRAM_BUCKETS]; /* submission to completion */
 };

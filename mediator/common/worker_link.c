@@ -19,6 +19,10 @@ static size_t message_size(uint32_t type)
         return sizeof(struct worker_msg_started);
     case WORKER_MSG_ASSIGN:
         return sizeof(struct worker_msg_assign);
+    case WORKER_MSG_VM_QUERY:
+        return sizeof(struct worker_msg_vm_query);
+    case WORKER_MSG_VM_INFO:
+        return sizeof(struct worker_msg_vm_info);
     case WORKER_MSG_WAKE:
     case WORKER_MSG_STOP:
         return sizeof(struct vgpu_msg);
@@ -43,6 +47,10 @@ const char *worker_msg_name(uint32_t type)
         return "ASSIGN";
     case WORKER_MSG_STOP:
         return "STOP";
+    case WORKER_MSG_VM_QUERY:
+        return "VM_QUERY";
+    case WORKER_MSG_VM_INFO:
+        return "VM_INFO";
     }
     return "unknown";
 }

@@ -16,6 +16,8 @@
  *   STARTED  arena mapped and valid       ->                 the channel is open
  *   FAILED   refused, with reason         ->                 and exits
  *   WAKE     see shm_stats.h              ->                 any time between STARTED and ENDED
+ *   VM_QUERY which processes has my VM    ->                 likewise
+ *                                         <-     VM_INFO     the answer, unless the queue is full
  *                                         <-     STOP        the channel was closed, or the client
  *                                                            is gone; also allowed before ASSIGN
  *   ENDED    reason and text              ->                 then exits
@@ -44,13 +46,15 @@
 #define WORKER_LINK_NAME 32
 
 enum worker_msg_type {
-    WORKER_MSG_HELLO = 1,   /* struct worker_msg_hello */
-    WORKER_MSG_FAILED = 2,  /* struct worker_msg_end */
-    WORKER_MSG_STARTED = 3, /* struct worker_msg_started */
-    WORKER_MSG_ENDED = 4,   /* struct worker_msg_end */
-    WORKER_MSG_WAKE = 5,    /* struct vgpu_msg alone */
-    WORKER_MSG_ASSIGN = 16, /* struct worker_msg_assign, with descriptors */
-    WORKER_MSG_STOP = 17,   /* struct vgpu_msg alone */
+    WORKER_MSG_HELLO = 1,    /* struct worker_msg_hello */
+    WORKER_MSG_FAILED = 2,   /* struct worker_msg_end */
+    WORKER_MSG_STARTED = 3,  /* struct worker_msg_started */
+    WORKER_MSG_ENDED = 4,    /* struct worker_msg_end */
+    WORKER_MSG_WAKE = 5,     /* struct vgpu_msg alone */
+    WORKER_MSG_VM_QUERY = 6, /* struct worker_msg_vm_query */
+    WORKER_MSG_ASSIGN = 16,  /* struct worker_msg_assign, with descriptors */
+    WORKER_MSG_STOP = 17,    /* struct vgpu_msg alone */
+    WORKER_MSG_VM_INFO = 18, /* struct worker_msg_vm_info */
 };
 
 struct worker_msg_hello {
@@ -75,6 +79,34 @@ struct worker_msg_started {
     uint32_t process_id;   /* of the guest process, as it claims */
     uint32_t reserved;     /* 0 */
     char process_name[16]; /* as it claims, NUL-terminated */
+};
+
+struct worker_msg_vm_query {
+    struct vgpu_msg msg;
+    uint32_t first;    /* process to begin with */
+    uint32_t reserved; /* 0 */
+};
+
+#define WORKER_VM_PROCESSES 10
+
+/* One running worker of a VM, as far as the daemon knows: figures are that worker's claims. */
+struct worker_vm_process {
+    uint64_t device_memory; /* bytes allocated now */
+    uint32_t process_id;    /* of the guest process, as it claims */
+    uint32_t worker_pid;    /* on the host; not for the guest */
+    uint32_t devices;       /* bit per GPU on which it has a context */
+    uint32_t reserved;      /* 0 */
+    char process_name[16];  /* as it claims, NUL-terminated */
+};
+
+struct worker_msg_vm_info {
+    struct vgpu_msg msg;
+    uint32_t first;         /* as asked */
+    uint32_t count;         /* entries that follow, at most WORKER_VM_PROCESSES */
+    uint32_t total;         /* running workers of the VM */
+    uint32_t busy;          /* how many of them have work on a GPU */
+    uint64_t device_memory; /* bytes, of all of them */
+    struct worker_vm_process processes[WORKER_VM_PROCESSES]; /* all are sent; unused ones are 0 */
 };
 
 #define WORKER_ASSIGN_MEASURE (1u << 0) /* measure GPU time per call */
@@ -111,6 +143,8 @@ union worker_msg {
     struct worker_msg_end end;
     struct worker_msg_started started;
     struct worker_msg_assign assign;
+    struct worker_msg_vm_query vm_query;
+    struct worker_msg_vm_info vm_info;
     uint8_t bytes[WORKER_LINK_MSG_MAX];
 };
 

@@ -127,6 +127,8 @@ struct worker {
     bool reaped;    /* pid is no longer its */
     bool closing;   /* the client has asked for CLOSE: answer FREE when reaped */
     uint64_t arena_bytes;
+    uint32_t process_id;   /* of the guest process, as it claims */
+    char process_name[16]; /* likewise */
     struct shm_page *page;
     uint64_t progress, progress_at; /* of the watchdog: what was seen last, and when it changed */
     bool blamed;                    /* a fault of this worker has been counted */

@@ -470,6 +470,8 @@ static void handle_started(struct daemon *d, struct worker *worker,
 
     worker->state = WORKER_RUNNING;
     worker->deadline = NEVER;
+    worker->process_id = started->process_id;
+    memcpy(worker->process_name, started->process_name, sizeof(worker->process_name));
     vgpu_log(VGPU_LOG_INFO, "channel_open", LOG_U("vm", identity->vm_id),
              LOG_S("name", identity->name), LOG_S("pool", pool),
              LOG_S("priority", config_priority_name(identity->priority)),
@@ -496,6 +498,35 @@ static void handle_end(struct daemon *d, struct worker *worker, const struct wor
     }
 }
 
+/* Tells a worker of its own VM's workers, and of no other's. */
+static void handle_vm_query(struct daemon *d, struct worker *worker,
+                            const struct worker_msg_vm_query *query)
+{
+    struct worker_msg_vm_info info = {.first = query->first};
+
+    for (const struct worker *w = d->workers; w; w = w->next) {
+        if (w->vm != worker->vm || w->state != WORKER_RUNNING)
+            continue;
+        uint64_t memory = atomic_load_explicit(&w->page->device_memory, memory_order_relaxed);
+
+        if (__builtin_add_overflow(info.device_memory, memory, &info.device_memory))
+            info.device_memory = UINT64_MAX;
+        info.busy += atomic_load_explicit(&w->page->in_flight, memory_order_relaxed) != 0;
+        if (info.total++ < query->first || info.count == WORKER_VM_PROCESSES)
+            continue;
+        struct worker_vm_process *process = &info.processes[info.count++];
+
+        process->device_memory = memory;
+        process->process_id = w->process_id;
+        process->worker_pid = (uint32_t)w->pid;
+        process->devices = atomic_load_explicit(&w->page->devices, memory_order_relaxed);
+        memcpy(process->process_name, w->process_name, sizeof(process->process_name));
+    }
+    /* A worker that does not read its socket goes without. */
+    worker_link_send(worker->source.fd, WORKER_MSG_VM_INFO, &info, sizeof(info), NULL, 0,
+                     MSG_DONTWAIT);
+}
+
 /* Whether a message of this type may come from a worker in this state. */
 static bool is_in_order(enum worker_state state, uint32_t type)
 {
@@ -509,6 +540,7 @@ static bool is_in_order(enum worker_state state, uint32_t type)
     case WORKER_MSG_ENDED:
         return state == WORKER_SPARE || state == WORKER_STARTING || state == WORKER_RUNNING;
     case WORKER_MSG_WAKE:
+    case WORKER_MSG_VM_QUERY:
         return state == WORKER_RUNNING;
     }
     return false;
@@ -570,6 +602,9 @@ static int receive(struct daemon *d, struct worker *worker)
         break;
     case WORKER_MSG_WAKE:
         schedule_update(d);
+        break;
+    case WORKER_MSG_VM_QUERY:
+        handle_vm_query(d, worker, &message.vm_query);
         break;
     }
     return 1;

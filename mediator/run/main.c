@@ -188,7 +188,20 @@ static int write_configuration(const struct options *o)
     return result;
 }
 
-/* Takes our library's directory out of LD_LIBRARY_PATH, where an outer vgpu-run has put it. */
+/* Where libnvidia-ml.so.1 is when not beside libcuda.so.1, as in a build tree; else the same. */
+static const char *nvml_directory(const char *library)
+{
+    static char path[PATH_MAX];
+    char file[PATH_MAX + 32];
+
+    snprintf(file, sizeof(file), "%s/../libnvml/libnvidia-ml.so.1", library);
+    if (access(file, F_OK) != 0)
+        return library;
+    *strrchr(file, '/') = 0;
+    return realpath(file, path) ? path : library;
+}
+
+/* Takes our libraries' directories out of LD_LIBRARY_PATH, where an outer vgpu-run has put them. */
 static void forget_library(const char *library)
 {
     const char *old = getenv("LD_LIBRARY_PATH");
@@ -201,7 +214,7 @@ static void forget_library(const char *library)
     if (!copy || !kept)
         return;
     for (char *entry = strtok_r(copy, ":", &save); entry; entry = strtok_r(NULL, ":", &save)) {
-        if (strcmp(entry, library)) {
+        if (strcmp(entry, library) && strcmp(entry, nvml_directory(library))) {
             if (kept[0])
                 strcat(kept, ":");
             strcat(kept, entry);
@@ -323,11 +336,12 @@ static void stop_mediator(void)
 
 static _Noreturn void become_program(const char *library, char **argv)
 {
-    const char *old = getenv("LD_LIBRARY_PATH");
+    const char *old = getenv("LD_LIBRARY_PATH"), *nvml = nvml_directory(library);
     char *path;
 
     setenv("VGPU_SOCKET", in_directory("local.sock"), 1);
-    if (asprintf(&path, "%s%s%s", library, old && old[0] ? ":" : "", old ? old : "") < 0)
+    if (asprintf(&path, "%s%s%s%s%s", library, nvml != library ? ":" : "",
+                 nvml != library ? nvml : "", old && old[0] ? ":" : "", old ? old : "") < 0)
         _exit(EXIT_MEDIATOR);
     setenv("LD_LIBRARY_PATH", path, 1);
     for (unsigned i = 0; i < sizeof(forwarded) / sizeof(forwarded[0]); i++) {

@@ -139,6 +139,17 @@ static struct worker_context *context_of(struct vgpu_worker *worker, uint32_t ha
     return object ? object->object : NULL;
 }
 
+/* For the daemon: the GPUs on which this process counts as running. */
+static void publish_devices(struct vgpu_worker *worker)
+{
+    struct worker_context *context;
+    uint32_t devices = 0;
+
+    LIST_FOREACH(context, &worker->contexts, link)
+        devices |= 1u << context->device;
+    atomic_store_explicit(&worker->page->devices, devices, memory_order_relaxed);
+}
+
 /*
  * Small answers are written by the GPU straight into the reply slots, so these are pinned. Without
  * (the driver refused) such copies go through the driver's own staging: slower, still right.
@@ -189,6 +200,7 @@ static CUresult adopt(struct vgpu_worker *worker, uint32_t handle, CUcontext dri
     }
     worker->context_count++;
     LIST_INSERT_HEAD(&worker->contexts, context, link);
+    publish_devices(worker);
     worker_insert(worker, VGPU_TYPE_CONTEXT, handle, context);
     register_replies(worker);
     return CUDA_SUCCESS;
@@ -236,8 +248,10 @@ static void strip(struct vgpu_worker *worker, struct worker_context *context)
     if (had_replies && worker_context_use(worker, context) == CUDA_SUCCESS)
         worker->driver->cuMemHostUnregister(worker->host.view.replies);
     device_heap_free(worker, context->heap);
+    worker_account(worker, -(int64_t)(context->malloc_bytes + context->printf_bytes));
     worker_remove(worker, VGPU_TYPE_CONTEXT, context->handle);
     LIST_REMOVE(context, link);
+    publish_devices(worker);
     worker->context_count--;
     /* Not through worker_context_use(): whatever the driver answers, this one is gone. */
     worker->driver->cuCtxSetCurrent(NULL);
@@ -288,6 +302,35 @@ CUresult worker_do_CtxDestroy(struct vgpu_worker *worker, const struct worker_ar
     strip(worker, context);
     CUresult result = worker->driver->cuCtxDestroy_v2(context->context);
     free(context);
+    return result;
+}
+
+#define LIMIT_MAX (1ull << 48) /* more than any GPU has, and far from wrapping around */
+
+/* What the driver sets aside for kernels' malloc() and printf() is device memory as any other. */
+CUresult worker_do_CtxSetLimit(struct vgpu_worker *worker,
+                               const struct worker_args_CtxSetLimit *args,
+                               struct vgpu_answer *answer)
+{
+    struct worker_context *context = worker->current;
+    uint64_t quota = worker->assign.device_memory_limit, *counted = NULL;
+
+    if (!context)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    if (args->limit == CU_LIMIT_MALLOC_HEAP_SIZE)
+        counted = &context->malloc_bytes;
+    else if (args->limit == CU_LIMIT_PRINTF_FIFO_SIZE)
+        counted = &context->printf_bytes;
+    if (counted && args->value > LIMIT_MAX)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (counted && quota && args->value > *counted &&
+        (worker->device_memory > quota || args->value - *counted > quota - worker->device_memory))
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    CUresult result = worker->driver->cuCtxSetLimit((CUlimit)args->limit, args->value);
+    if (result == CUDA_SUCCESS && counted) {
+        worker_account(worker, (int64_t)(args->value - *counted));
+        *counted = args->value;
+    }
     return result;
 }
 

@@ -156,7 +156,7 @@ struct device_heap *device_heap_new(struct vgpu_worker *worker, CUdevice device)
     return heap;
 }
 
-static void account(struct vgpu_worker *worker, int64_t change)
+void worker_account(struct vgpu_worker *worker, int64_t change)
 {
     worker->device_memory += (uint64_t)change;
     if (!worker->page)
@@ -174,7 +174,7 @@ static void unmap_segment(struct vgpu_worker *worker, struct segment *segment)
     worker->driver->cuMemUnmap(segment->base, segment->bytes);
     worker->driver->cuMemRelease(segment->memory);
     worker_window_give(worker, segment->base, segment->bytes);
-    account(worker, -(int64_t)segment->bytes);
+    worker_account(worker, -(int64_t)segment->bytes);
     free(segment);
 }
 
@@ -264,7 +264,7 @@ static CUresult grow(struct vgpu_worker *worker, struct device_heap *heap, uint6
         driver->cuMemUnmap(segment->base, bytes);
         goto release;
     }
-    account(worker, (int64_t)bytes);
+    worker_account(worker, (int64_t)bytes);
     TAILQ_INIT(&segment->blocks);
     LIST_INSERT_HEAD(&heap->segments, segment, link);
     block->address = segment->base;

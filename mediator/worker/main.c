@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "mediator/common/log.h"
+#include "nvml.h"
 
 static void usage(FILE *to)
 {
@@ -71,6 +72,7 @@ static void start_driver(struct vgpu_worker *worker, const char *path)
         worker->device_count = WORKER_DEVICES_MAX;
     size_t memory = 0;
     worker->driver->cuDeviceTotalMem_v2(&memory, 0);
+    worker_nvml_load(worker);
     worker->driver->cuDeviceGetName(hello.device_name, sizeof(hello.device_name) - 1, 0);
     hello.device_count = (uint32_t)worker->device_count;
     hello.driver_version = worker->driver_version;

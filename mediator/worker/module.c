@@ -130,27 +130,28 @@ static CUresult load_begin(struct load *load, const struct vgpu_blob *blob, cons
                            uint32_t bytes, uint32_t jit_count, uint32_t info_size,
                            uint32_t error_size)
 {
-    const struct vgpu_jit_option *list = (const void *)options;
-    uint32_t count = bytes / sizeof(*list), magic = 0;
+    struct vgpu_jit_option option;
+    uint32_t count = bytes / sizeof(option), magic = 0;
 
     memset(load, 0, sizeof(*load));
     /* What a compiler wraps round an image holds a pointer, which the driver would follow. */
     memcpy(&magic, blob->data, blob->size < sizeof(magic) ? blob->size : sizeof(magic));
     if (magic == WRAPPER_MAGIC)
         return CUDA_ERROR_INVALID_IMAGE;
-    if (bytes % sizeof(*list) || jit_count > count || info_size > LOG_BYTES_MAX ||
+    if (bytes % sizeof(option) || jit_count > count || info_size > LOG_BYTES_MAX ||
         error_size > LOG_BYTES_MAX)
         return CUDA_ERROR_INVALID_VALUE;
     for (uint32_t i = 0; i < count; i++) {
+        memcpy(&option, options + i * sizeof(option), sizeof(option)); /* not aligned */
         if (i < jit_count) {
-            if (!jit_option_allowed(list[i].option))
+            if (!jit_option_allowed(option.option))
                 return CUDA_ERROR_NOT_SUPPORTED;
-            load->jit[load->jit_count] = (CUjit_option)list[i].option;
-            load->jit_values[load->jit_count++] = (void *)(uintptr_t)list[i].value;
+            load->jit[load->jit_count] = (CUjit_option)option.option;
+            load->jit_values[load->jit_count++] = (void *)(uintptr_t)option.value;
         } else {
             /* BINARY_IS_PRESERVED would have the driver keep our blob: it may not. */
-            if (list[i].option != CU_LIBRARY_HOST_UNIVERSAL_FUNCTION_AND_DATA_TABLE &&
-                list[i].option != CU_LIBRARY_BINARY_IS_PRESERVED)
+            if (option.option != CU_LIBRARY_HOST_UNIVERSAL_FUNCTION_AND_DATA_TABLE &&
+                option.option != CU_LIBRARY_BINARY_IS_PRESERVED)
                 return CUDA_ERROR_NOT_SUPPORTED;
         }
     }

@@ -184,49 +184,71 @@ static void rest(struct vgpu_worker *worker, uint64_t rest_ns)
         worker->stop = true;
 }
 
+/* One thread writes them all: no locked instruction is needed. */
+static void add(_Atomic uint64_t *to, uint64_t amount)
+{
+    atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + amount,
+                          memory_order_relaxed);
+}
+
+static void count_record(struct vgpu_worker *worker, const struct vgpu_record *record, uint64_t ns)
+{
+    struct shm_call *call = &worker->page->calls[record->opcode];
+
+    add(&call->calls, 1);
+    add(&call->bytes, record->size + worker->moved);
+    add(&call->host_ns, ns);
+    add(&worker->page->records, 1);
+}
+
+_Static_assert(VGPU_OP_LIMIT <= SHM_OPCODES, "every operation has its counters");
+
+unsigned worker_serve_batch(struct vgpu_worker *worker, struct vgpu_record *record, unsigned count)
+{
+    unsigned served = 0;
+
+    worker->now = vgpu_now_ns();
+    while (served < count && !worker->violation) {
+        if (!worker->held) {
+            int got = vgpu_ring_next(&worker->consumer, record);
+            if (got == VGPU_RING_VIOLATION)
+                worker->violation = worker->consumer.violation;
+            if (got != VGPU_RING_RECORD)
+                break;
+            worker->held = true;
+        }
+        if (wants_gate(record->opcode)) {
+            if (shm_backlog_set(worker->page))
+                say_wake(worker);
+            if (!may_pass(worker, worker->now - worker->busy_since))
+                break;
+            shm_submission_add(worker->page);
+        }
+        worker->held = false;
+        worker_execute_record(worker, record);
+        uint64_t now = vgpu_now_ns();
+        count_record(worker, record, now - worker->now);
+        worker->now = now;
+        served++;
+    }
+    if (served)
+        atomic_store_explicit(&worker->page->last_activity, worker->now, memory_order_relaxed);
+    return served;
+}
+
 void worker_serve(struct vgpu_worker *worker)
 {
     static _Alignas(64) uint8_t buffer[VGPU_RECORD_MAX];
     struct vgpu_record *record = (void *)buffer;
-    bool held = false; /* buffer holds a record that waits for the gate */
-    uint64_t busy_since = vgpu_now_ns(), looked = busy_since, served = 0;
+    uint64_t looked = worker->busy_since = vgpu_now_ns();
 
     while (!worker->stop && !worker->violation) {
-        bool progress = false;
-        uint64_t now = vgpu_now_ns();
+        bool progress = worker_serve_batch(worker, record, BATCH) > 0;
+        uint64_t now = worker->now;
 
-        for (unsigned i = 0; i < BATCH && !worker->violation; i++) {
-            if (!held) {
-                int got = vgpu_ring_next(&worker->consumer, buffer);
-                if (got == VGPU_RING_VIOLATION) {
-                    worker->violation = worker->consumer.violation;
-                    break;
-                }
-                if (got != VGPU_RING_RECORD)
-                    break;
-                held = true;
-                progress = true;
-                served++;
-            }
-            if (wants_gate(record->opcode)) {
-                if (shm_backlog_set(worker->page))
-                    say_wake(worker);
-                if (!may_pass(worker, now - busy_since))
-                    break;
-                shm_submission_add(worker->page);
-            }
-            held = false;
-            worker->now = now;
-            worker_execute_record(worker, record);
-            uint64_t then = now;
-            now = vgpu_now_ns();
-            shm_call_add(worker->page, record->opcode, record->size + worker->moved, now - then);
-        }
-        if (progress)
-            atomic_store_explicit(&worker->page->last_activity, now, memory_order_relaxed);
         if (worker_in_flight(worker) && worker_poll(worker, !progress)) {
             progress = true;
-            atomic_fetch_add_explicit(&worker->page->completions, 1, memory_order_relaxed);
+            add(&worker->page->completions, 1);
         }
         publish_in_flight(worker);
 
@@ -236,10 +258,10 @@ void worker_serve(struct vgpu_worker *worker)
                 worker->stop = true;
         }
         if (progress) {
-            busy_since = now;
+            worker->busy_since = now;
             continue;
         }
-        if (held) {
+        if (worker->held) {
             /* The gate is shut; what is in flight still needs looking after. */
             uint64_t before = vgpu_now_ns();
             shm_gate_wait(worker->page, worker_in_flight(worker) ? REST_GATE_NS : 10000000u);
@@ -250,7 +272,7 @@ void worker_serve(struct vgpu_worker *worker)
         if (worker_in_flight(worker)) {
             if (shm_backlog_clear(worker->page))
                 say_wake(worker);
-            uint64_t waited = now - busy_since;
+            uint64_t waited = now - worker->busy_since;
             if (waited < REST_SPIN_NS && worker->consumer.spin.max_ns) {
                 vgpu_cpu_relax();
                 continue;
@@ -268,6 +290,6 @@ void worker_serve(struct vgpu_worker *worker)
             worker->violation = worker->consumer.violation;
         else if (got == VGPU_RING_EMPTY && told_to_stop(worker))
             worker->stop = true;
-        busy_since = vgpu_now_ns();
+        worker->busy_since = vgpu_now_ns();
     }
 }

@@ -58,6 +58,7 @@ struct worker_context {
     bool replies_registered; /* the reply slots were pinned while this context was current */
     CUresult error;          /* of the work that finished last, when it failed */
     struct device_heap *heap;
+    uint64_t malloc_bytes, printf_bytes; /* limits set by the guest, counted as device memory */
     struct worker_stream default_stream;
     TAILQ_HEAD(event_pool, pooled_event) timing_events, plain_events;
 };
@@ -101,6 +102,7 @@ struct window_hole {
 
 struct wait_entry;
 struct work_entry;
+struct worker_nvml;
 
 struct vgpu_worker {
     const struct vgpu_driver *driver;
@@ -117,7 +119,7 @@ struct vgpu_worker {
 
     uint64_t window_base, window_bytes; /* bytes 0: not placed yet */
     TAILQ_HEAD(window_holes, window_hole) holes;
-    uint64_t device_memory; /* bytes mapped in all heaps */
+    uint64_t device_memory; /* bytes mapped in all heaps, and set aside by limits */
 
     struct worker_object *objects; /* VGPU_HANDLE_MAX slots */
     uint32_t objects_used;         /* highest index in use + 1 */
@@ -141,13 +143,17 @@ struct vgpu_worker {
 
     /* The record being executed. */
     const struct vgpu_record *record;
-    uint64_t now; /* ns, taken when the record was fetched */
+    bool held;    /* it waits for the gate */
+    uint64_t busy_since; /* ns, when something last went on: taken, finished, or awoken for */
+    uint64_t now; /* ns, taken before it; after a batch, when that ended */
     bool answered_later;
     uint64_t moved; /* payload bytes it copied or filled, for the statistics */
 
-    int output_fd;       /* what kernels print, -1: not caught */
+    struct worker_nvml *nvml; /* NULL: the host has no NVML */
+
+    int output_fd;        /* what kernels print, -1: not caught */
     uint64_t output_read; /* bytes of it that the guest has fetched */
-    bool prints;         /* a loaded image may print: synchronisations must let the driver flush */
+    bool prints;          /* a loaded image may print: synchronisations must let the driver flush */
 
     CUresult deferred_error; /* first since a synchronising call reported one */
     uint16_t deferred_opcode;
@@ -199,6 +205,8 @@ CUresult device_heap_release(struct vgpu_worker *worker, struct device_heap *hea
                              uint64_t address);
 /* Is address an allocation's start? */
 bool device_heap_owns(const struct device_heap *heap, uint64_t address);
+/* Counts device memory, for the quota and the statistics. */
+void worker_account(struct vgpu_worker *worker, int64_t change);
 /* Makes a part of the window available for memory. */
 void worker_window_give(struct vgpu_worker *worker, uint64_t base, uint64_t bytes);
 /* Free bytes that an allocation could still get without asking the driver. */
@@ -266,6 +274,12 @@ void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, 
                    const void *payload, uint32_t bytes);
 /* Executes one record (a private copy). */
 void worker_execute_record(struct vgpu_worker *worker, const struct vgpu_record *record);
+/*
+ * Serves up to count records from the ring, until it is empty, the gate shuts or the guest breaks
+ * the protocol. record: VGPU_RECORD_MAX bytes that stay the caller's, 64-byte aligned, and keep
+ * what waits for the gate until the next call (vgpu_worker.held). Returns how many were served.
+ */
+unsigned worker_serve_batch(struct vgpu_worker *worker, struct vgpu_record *record, unsigned count);
 /* Serves the ring until the daemon says STOP, the daemon is gone, or the guest breaks the protocol.
  */
 void worker_serve(struct vgpu_worker *worker);

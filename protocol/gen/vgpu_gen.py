@@ -37,25 +37,36 @@ class ApiError(Exception):
 class Field:
     def __init__(self, words, where):
         self.where, self.optional, self.mode, self.bound, self.count, self.maximum = where, False, "", None, 0, 0
-        kind = words[0]
-        if kind in ("new", "del"):
-            self.mode = kind
-            words = words[1:]
-            kind = words[0]
+        if words and words[0] in ("new", "del"):
+            self.mode, words = words[0], words[1:]
+        if len(words) != (3 if words[:1] == ["bytes"] else 2):
+            raise ApiError(f"{where}: want 'TYPE NAME', or 'bytes NAME MAX'")
+        kind, name = words[0], words[1]
         if kind.startswith("?"):
             self.optional, kind = True, kind[1:]
         match = re.fullmatch(r"(addr|heap)\((\w+)\)", kind)
         if match:
             kind, self.bound = match.group(1), match.group(2)
-        match = re.fullmatch(r"(\w+)\[(\d+)\]", words[-1])
-        name = words[-1]
+        elif kind in ("addr", "heap"):
+            raise ApiError(f"{where}: '{kind}' needs a size")
+        match = re.fullmatch(r"(\w+)\[(\d+)\]", name)
         if match:
             name, self.count = match.group(1), int(match.group(2))
-        match = re.fullmatch(r"(u8|u32|i32|u64|f32)\[(\d+)\]", kind)
+        array = match
+        match = re.fullmatch(r"(\w+)\[(\d+)\]", kind)
         if match:
             kind, self.count = match.group(1), int(match.group(2))
         if kind == "bytes":
-            name, self.maximum = words[1], int(words[2])
+            if not words[2].isdigit():
+                raise ApiError(f"{where}: '{words[2]}' is no number of bytes")
+            self.maximum = int(words[2])
+        # What is checked one by one must come one by one.
+        if (array or match) and (kind not in SCALARS or not self.count):
+            raise ApiError(f"{where}: no array of {self.count} '{kind}'")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            raise ApiError(f"{where}: '{name}' is no field name")
+        if (self.optional and kind not in HANDLES) or (self.mode and (kind not in HANDLES or kind == "fn")):
+            raise ApiError(f"{where}: '{kind}' is no handle that can be {'left out' if self.optional else self.mode}")
         self.kind, self.name = kind, name
         if kind in SCALARS:
             self.ctype, self.size = SCALARS[kind]
@@ -100,6 +111,9 @@ class Op:
 
     def check(self):
         for fields, limit, what in ((self.ins, RECORD_MAX, "record"), (self.outs, REPLY_PAYLOAD, "reply")):
+            for f in fields:
+                if f.kind == ("tail" if fields is self.ins else "bytes") or (fields is self.outs and f.kind not in SCALARS and f.kind != "tail"):
+                    raise ApiError(f"{f.where}: '{f.kind}' cannot be {'an argument' if fields is self.ins else 'a result'}")
             variable = [f for f in fields if f.variable]
             if len(variable) > 1 or (variable and fields[-1] is not variable[0]):
                 raise ApiError(f"{self.where}: only the last field may be variable")
@@ -109,6 +123,8 @@ class Op:
             names = [f.name for f in fields]
             if len(set(names)) != len(names):
                 raise ApiError(f"{self.where}: two fields of one name")
+        if sum(f.kind == "release" for f in self.ins) > 1:
+            raise ApiError(f"{self.where}: two release words")
         if self.klass == "deferred" and self.outs:
             raise ApiError(f"{self.where}: a deferred operation has no reply")
 
@@ -125,7 +141,7 @@ def parse_ops(path):
         if not words:
             continue
         if words[0] == "op":
-            if len(words) != 4 or words[3] not in ("deferred", "sync", "wait"):
+            if len(words) != 4 or not words[1].isdigit() or words[3] not in ("deferred", "sync", "wait"):
                 raise ApiError(f"{where}: want 'op NUMBER NAME deferred|sync|wait'")
             op = Op(int(words[1]), words[2], words[3], where)
             if any(o.number == op.number or o.name == op.name for o in ops) or not 0 < op.number < 512:
@@ -295,7 +311,7 @@ def args_struct(o):
     out = [f"struct worker_args_{o.name} {{\n"]
     for f in o.ins:
         if f.kind == "bytes":
-            out.append(f"    const uint8_t *{f.name}; /* private copy, {f.name}_bytes long, 8-byte aligned */\n    uint32_t {f.name}_bytes;\n")
+            out.append(f"    const uint8_t *{f.name}; /* private copy, {f.name}_bytes long, 4-byte aligned */\n    uint32_t {f.name}_bytes;\n")
         elif f.handle and f.mode == "new":
             out.append(f"    uint32_t {f.name}; /* free handle */\n")
         elif f.handle:
@@ -380,8 +396,8 @@ CUresult worker_execute(struct vgpu_worker *worker, const struct vgpu_record *re
 
 def bound_expression(o, f):
     fields = {g.name: g for g in o.ins}
-    if not f.bound.isdigit() and f.bound not in fields:
-        raise ApiError(f"{f.where}: no field '{f.bound}'")
+    if not f.bound.isdigit() and (f.bound not in fields or fields[f.bound].kind not in ("u32", "u64") or fields[f.bound].count):
+        raise ApiError(f"{f.where}: no unsigned field '{f.bound}'")
     return f.bound if f.bound.isdigit() else f"request->{f.bound}"
 
 
@@ -573,7 +589,7 @@ def table(names, served, ops):
 
 
 def dictionary(ops):
-    out = ["# Generated from protocol/api/: opcode, then the record's size, little-endian\n"]
+    out = ["# SPDX-License-Identifier: Apache-2.0\n# Generated from protocol/api/: opcode, then the record's size, little-endian\n"]
     for o in ops:
         number, size = o.number, o.request_bytes()
         out.append(f'op_{o.name}="\\x{number & 255:02x}\\x{number >> 8:02x}"\n')

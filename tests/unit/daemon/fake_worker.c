@@ -88,6 +88,37 @@ static void be_greedy(struct shm_page *page)
     }
 }
 
+/* All workers of its VM, itself among them exactly once. */
+static uint32_t count_workers(void)
+{
+    uint32_t seen = 0, own = 0;
+    struct worker_msg_vm_info info;
+
+    do {
+        struct worker_msg_vm_query query = {.first = seen};
+        union worker_msg message;
+        size_t count = 0;
+
+        worker_link_send(WORKER_LINK_FD, WORKER_MSG_VM_QUERY, &query, sizeof(query), NULL, 0, 0);
+        if (worker_link_receive(WORKER_LINK_FD, &message, NULL, &count, 0) != 1 ||
+            message.msg.type != WORKER_MSG_VM_INFO)
+            _exit(5);
+        info = message.vm_info;
+        if (info.first != seen || info.count > WORKER_VM_PROCESSES || !info.count)
+            _exit(6);
+        for (uint32_t i = 0; i < info.count; i++) {
+            if (info.processes[i].process_id != info.processes[i].worker_pid ||
+                strcmp(info.processes[i].process_name, "fake"))
+                _exit(8); /* as every fake worker says in STARTED */
+            own += info.processes[i].worker_pid == (uint32_t)getpid();
+        }
+        seen += info.count;
+    } while (seen < info.total);
+    if (own != 1)
+        _exit(9);
+    return seen;
+}
+
 int main(int argc, char **argv)
 {
     struct worker_msg_hello hello = {.version = WORKER_LINK_VERSION,
@@ -164,7 +195,7 @@ int main(int argc, char **argv)
             if (behaviour == FAKE_VIOLATION)
                 end(WORKER_MSG_ENDED, VGPU_REASON_PROTOCOL, "record 5: size 70000 of at most 65536",
                     1);
-            shm_call_add(page, FAKE_OPCODE, 100, 2000);
+            shm_call_add(page, FAKE_OPCODE, behaviour == FAKE_ASK ? count_workers() : 100, 2000);
             shm_gpu_add(page, FAKE_OPCODE, 50000);
             shm_latency_add(page, 60000);
             if (write(interrupt, &value, sizeof(value)) != sizeof(value))

@@ -16,6 +16,7 @@ enum fake_behaviour {
     FAKE_GREEDY,       /* always wants the gate */
     FAKE_GARBAGE,      /* sends the daemon garbage after STARTED */
     FAKE_OUT_OF_ORDER, /* says HELLO again after STARTED */
+    FAKE_ASK,          /* asks for its VM's workers at the doorbell; counts each as a byte */
     FAKE_HANG,         /* has work in flight that never completes */
 };
 

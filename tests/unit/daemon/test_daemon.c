@@ -794,6 +794,30 @@ static void vms_come_and_go_while_it_runs(void **state)
     close(b);
 }
 
+static void a_worker_learns_of_its_own_vms_workers_alone(void **state)
+{
+    int a = listen_as("a"), b = listen_as("b");
+    struct client ca, cb;
+
+    start_daemon("--driver=fake", NULL);
+    put_vm("a", 1, 'A', "low", "");
+    put_vm("b", 2, 'A', "low", "");
+    be_device(&ca, a, 1, 'A', 0);
+    be_device(&cb, b, 2, 'A', 0);
+    open_channel(&cb, 0, FAKE_ASK);
+    open_channel(&ca, 0, FAKE_ASK);
+    for (uint32_t channel = 1; channel < 12; channel++) /* more than one answer holds */
+        open_channel(&ca, channel, FAKE_SERVE);
+    expect_served(&ca, 0);
+    expect_served(&cb, 0);
+    assert_int_equal(stat_of("a", "bytes"), 12);
+    assert_int_equal(stat_of("b", "bytes"), 1);
+    disconnect(&ca);
+    disconnect(&cb);
+    close(a);
+    close(b);
+}
+
 static void auto_falls_back_to_the_software_gpu(void **state)
 {
     struct client c;
@@ -1304,6 +1328,7 @@ int main(int argc, char **argv)
         TEST(a_vm_that_restarts_is_connected_again),
         TEST(identity_is_the_configurations),
         TEST(vms_come_and_go_while_it_runs),
+        TEST(a_worker_learns_of_its_own_vms_workers_alone),
         TEST(auto_falls_back_to_the_software_gpu),
         TEST(a_gpu_that_does_not_start_is_told_to_clients),
         TEST(one_vm_is_not_gated_and_several_take_turns),

@@ -117,6 +117,29 @@ static void the_quota_bounds_what_is_mapped(void **state)
     assert_int_equal(rig.page.device_memory_peak, 8 * MIB);
 }
 
+static void the_quota_bounds_what_limits_set_aside(void **state)
+{
+    rig.worker.assign.device_memory_limit = 16 * MIB;
+    assert_int_equal(
+        CALL(CtxSetLimit, NULL, 0, .limit = CU_LIMIT_MALLOC_HEAP_SIZE, .value = 17 * MIB),
+        CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(
+        CALL(CtxSetLimit, NULL, 0, .limit = CU_LIMIT_MALLOC_HEAP_SIZE, .value = UINT64_MAX),
+        CUDA_ERROR_INVALID_VALUE);
+    assert_int_equal(
+        CALL(CtxSetLimit, NULL, 0, .limit = CU_LIMIT_MALLOC_HEAP_SIZE, .value = 10 * MIB),
+        CUDA_SUCCESS);
+    assert_int_equal(CALL(MemAlloc, NULL, 0, .bytes = 8 * MIB), CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(
+        CALL(CtxSetLimit, NULL, 0, .limit = CU_LIMIT_PRINTF_FIFO_SIZE, .value = 7 * MIB),
+        CUDA_ERROR_OUT_OF_MEMORY);
+    assert_int_equal(
+        CALL(CtxSetLimit, NULL, 0, .limit = CU_LIMIT_MALLOC_HEAP_SIZE, .value = 4 * MIB),
+        CUDA_SUCCESS);
+    rig_alloc(8 * MIB);
+    assert_int_equal(rig.worker.device_memory, 12 * MIB);
+}
+
 static void many_allocations_leave_no_holes(void **state)
 {
     static uint64_t at[200], bytes[200];
@@ -387,6 +410,7 @@ int main(void)
         TEST(memory_runs_out_and_comes_back),
         TEST(idle_memory_of_another_context_is_given_back_when_needed),
         TEST(the_quota_bounds_what_is_mapped),
+        TEST(the_quota_bounds_what_limits_set_aside),
         TEST(many_allocations_leave_no_holes),
         TEST(inline_copies_arrive_both_ways),
         TEST(copies_go_between_all_kinds_of_memory),

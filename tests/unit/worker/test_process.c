@@ -506,6 +506,35 @@ static void a_sleeping_caller_is_interrupted(void **state)
     assert_int_equal(answer(p, 5)->result, CUDA_SUCCESS);
 }
 
+/* An illegal access ends the use of CUDA by this guest process; it is told, and nothing hangs. */
+static void a_wild_kernel_is_reported_to_its_guest(void **state)
+{
+    struct process *p = *state;
+
+    start(p);
+    uint64_t memory = open_gpu(p, "store");
+    launch(p, 0x1000);
+    SEND(p, Copy, NULL, 0, .destination = memory, .source = heap_at(p, 0), .bytes = 4,
+         .release = 7);
+    assert_int_equal(CALL(p, CtxSynchronize, NULL, 0, .record = {0}), CUDA_ERROR_ILLEGAL_ADDRESS);
+    assert_int_equal(CALL(p, CtxSynchronize, NULL, 0, .record = {0}), CUDA_ERROR_ILLEGAL_ADDRESS);
+    assert_int_not_equal(CALL(p, MemAlloc, NULL, 0, .bytes = 4ull << 30), CUDA_SUCCESS);
+    assert_int_equal(CALL(p, CopyOutInline, NULL, 0, .source = memory, .bytes = 4),
+                     CUDA_ERROR_ILLEGAL_ADDRESS);
+    launch(p, memory);
+    assert_int_equal(CALL(p, StreamQuery, NULL, 0, .stream = 0), CUDA_ERROR_ILLEGAL_ADDRESS);
+    assert_int_equal(atomic_load(&p->view.shared->release[6]), 1);
+    CALL(p, PrimaryRelease, NULL, 0, .context = 1);
+    p->context = 0;
+    assert_int_equal(CALL(p, PrimaryRetain, NULL, 0, .context = 1), CUDA_ERROR_ILLEGAL_ADDRESS);
+    say_stop(p);
+    uint32_t type;
+    while ((type = receive(p)) == WORKER_MSG_WAKE)
+        ;
+    assert_int_equal(type, WORKER_MSG_ENDED);
+    assert_int_equal(ended(p), 0);
+}
+
 static void system_calls_are_filtered(void **state)
 {
     struct process *p = *state;
@@ -564,6 +593,7 @@ int main(int argc, char **argv)
         TEST(a_shut_gate_holds_back_gpu_work_only),
         TEST(a_worker_told_to_stop_does_not_wait_for_the_gpu_or_the_gate),
         TEST(a_sleeping_caller_is_interrupted),
+        TEST(a_wild_kernel_is_reported_to_its_guest),
         TEST(system_calls_are_filtered),
         TEST(started_by_hand_it_says_who_starts_it),
     };
