@@ -254,6 +254,8 @@ void schedule_worker_end(struct daemon *d, struct worker *worker);
 uint64_t schedule_tick(struct daemon *d, uint64_t now);
 /* A VM did what it should not; repeat offenders are quarantined. */
 void schedule_fault(struct daemon *d, struct vm *vm, const char *what);
+/* Whether the worker's page tells of a fault on the GPU. */
+bool schedule_saw_fault(struct worker *worker);
 bool schedule_is_quarantined(const struct vm *vm);
 /* A changed configuration entry releases. */
 void schedule_release(struct daemon *d, struct vm *vm);

@@ -296,12 +296,15 @@ static uint64_t overrun_at(struct worker *worker, uint64_t now)
     return limit ? worker->progress_at + limit : NEVER;
 }
 
+bool schedule_saw_fault(struct worker *worker)
+{
+    return atomic_load_explicit(&worker->page->faults, memory_order_relaxed) != 0;
+}
+
 static void look_for_faults(struct daemon *d, struct worker *worker)
 {
-    uint32_t faults = atomic_load_explicit(&worker->page->faults, memory_order_relaxed);
-
     /* One per worker: its context is of no more use after the first. */
-    if (!faults || worker->blamed)
+    if (worker->blamed || !schedule_saw_fault(worker))
         return;
     worker->blamed = true;
     schedule_fault(d, worker->vm, "its work failed on the GPU");

@@ -730,6 +730,10 @@ static void worker_free(struct daemon *d, struct worker *worker, int status)
             client_channel_freed(d, worker->client, worker->channel, worker->serial);
         account_add_page(&vm->past, worker->page, 1);
         schedule_worker_end(d, worker);
+        if (!worker->blamed && schedule_saw_fault(worker)) {
+            fault = true;
+            snprintf(worker->text, sizeof(worker->text), "its work failed on the GPU");
+        }
         munmap(worker->page, sizeof(*worker->page));
         vm->workers--;
         vm->arena_bytes -= worker->arena_bytes;
