@@ -66,6 +66,7 @@ struct vm {
     unsigned workers;     /* not yet reaped, assigned to this VM */
     uint64_t arena_bytes; /* of those */
     struct sched_member member;
+    bool wants_now, in_flight_now;                /* while workers are looked at */
     uint64_t past_gpu_ns, past_submitted;         /* of workers that are gone, for the member */
     uint64_t utilization_ppm, utilization_gpu_ns; /* of the last second; gpu_ns at its end */
     uint64_t overruns, faults, quarantines, throttles_logged;

@@ -86,28 +86,32 @@ static bool sample(struct daemon *d)
     bool changed = false;
 
     for (struct vm *vm = d->vms; vm; vm = vm->next) {
-        struct sched_member *member = &vm->member;
-        uint64_t gpu_ns = vm->past_gpu_ns, submitted = vm->past_submitted;
-        bool wants = false, in_flight = false;
+        vm->wants_now = vm->in_flight_now = false;
+        vm->member.gpu_ns = vm->past_gpu_ns;
+        vm->member.submitted = vm->past_submitted;
+        vm->member.held = schedule_is_quarantined(vm);
+    }
+    for (struct worker *w = d->workers; w; w = w->next) {
+        struct vm *vm = w->vm;
 
-        for (struct worker *w = d->workers; w && vm->workers; w = w->next) {
-            if (w->vm != vm || !w->page)
-                continue;
-            gpu_ns += claim(&w->page->gpu_ns);
-            submitted += claim(&w->page->submissions);
-            if (w->state != WORKER_RUNNING)
-                continue;
-            if (atomic_load_explicit(&w->page->backlog, memory_order_relaxed))
-                wants = true;
-            if (atomic_load_explicit(&w->page->in_flight, memory_order_relaxed))
-                in_flight = true;
-        }
-        changed = changed || wants != member->wants || in_flight != member->in_flight;
-        member->wants = wants;
-        member->in_flight = in_flight;
-        member->gpu_ns = gpu_ns;
-        member->submitted = submitted;
-        member->held = schedule_is_quarantined(vm);
+        if (!vm || !w->page)
+            continue;
+        vm->member.gpu_ns += claim(&w->page->gpu_ns);
+        vm->member.submitted += claim(&w->page->submissions);
+        if (w->state != WORKER_RUNNING)
+            continue;
+        if (atomic_load_explicit(&w->page->backlog, memory_order_relaxed))
+            vm->wants_now = true;
+        if (atomic_load_explicit(&w->page->in_flight, memory_order_relaxed))
+            vm->in_flight_now = true;
+    }
+    for (struct vm *vm = d->vms; vm; vm = vm->next) {
+        struct sched_member *member = &vm->member;
+
+        changed =
+            changed || vm->wants_now != member->wants || vm->in_flight_now != member->in_flight;
+        member->wants = vm->wants_now;
+        member->in_flight = vm->in_flight_now;
     }
     return changed;
 }

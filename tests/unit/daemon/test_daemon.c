@@ -982,7 +982,7 @@ static void work_over_its_time_is_ended_and_repeated_faults_bring_quarantine(voi
     await_state(&c, 2, 1, VGPU_CH_DEAD, VGPU_REASON_REFUSED);
     /* A change of its entry releases it. */
     put_vm("a", 1, 'A', "low", "\"watchdog_ms\": 70");
-    WAIT_FOR(strstr(get_file("log"), "vm_released"));
+    WAIT_FOR(log_has("vm_released", "name=a"));
     open_channel(&c, 4, FAKE_SERVE);
     assert_int_equal(stat_of("a", "overruns"), 1);
     disconnect(&other);
