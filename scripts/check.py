@@ -126,7 +126,8 @@ class Check:
         """the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"""
         self.meson_build("build-asan", "-Db_sanitize=address,undefined", "-Db_lundef=false",
                          "-Dbuildtype=debugoptimized")
-        self.meson_test("build-asan", "--no-suite", "programs", "--no-suite", "vm", "--no-suite", "fuzz", "--timeout-multiplier", "4",
+        self.meson_test("build-asan", "--no-suite", "programs", "--no-suite", "vm", "--no-suite", "fuzz", "--no-suite", "slow",
+                        "--timeout-multiplier", "4",
                         environment={"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"})
 
     def stage_tsan(self):
@@ -177,6 +178,10 @@ class Check:
     def stage_faults(self):
         """what one tenant's failure does to the others, on the host and in VMs"""
         self.closing_line("faults", ["python3", "tests/faults/faults_test.py", "--build", "build", "--vm"])
+
+    def stage_admin(self):
+        """the administrator's commands on a running mediator and on VMs"""
+        self.closing_line("admin-vm", ["python3", "tests/admin/live_test.py", "--build", "build", "--vm"])
 
     def stage_demo(self):
         """the demonstration"""

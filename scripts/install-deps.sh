@@ -12,7 +12,8 @@ packages=(
     # the C build
     build-essential pkg-config meson ninja-build python3 clang llvm libclang-rt-14-dev
     # libraries of the host side, and of the tests
-    libjansson-dev libseccomp-dev liblz4-dev libzstd-dev libcmocka-dev
+    libjansson-dev libseccomp-dev liblz4-dev libzstd-dev libsqlite3-dev
+    libcmocka-dev
     # the guest's kernel driver
     linux-headers-cloud-amd64 kmod sparse
     # our QEMU

@@ -359,13 +359,13 @@ static void get_locals(struct reader *r, json_t *root, struct config *config)
         name = get_string(r, object, "socket", CONFIG_NAME);
         if (name && (!config_name_is_valid(name) || is_reserved(name)))
             fail(r,
-                 "key \"socket\": must be a file name of 1 to 31 of the characters A-Z a-z 0-9 . _ "
+                 "key \"socket\": must be a file name of 1 to 39 of the characters A-Z a-z 0-9 . _ "
                  "- that the daemon does not use itself");
         if (name)
             strcpy(local->socket, name);
         name = get_string(r, object, "name", CONFIG_NAME);
         if (name && !config_name_is_valid(name))
-            fail(r, "key \"name\": must be 1 to 31 of the characters A-Z a-z 0-9 . _ -");
+            fail(r, "key \"name\": must be 1 to 39 of the characters A-Z a-z 0-9 . _ -");
         if (name)
             strcpy(local->identity.name, name);
         else
@@ -463,7 +463,7 @@ int config_load_vm(const char *path, const struct config_limits *defaults, struc
         name[length] = 0;
     }
     if (length >= sizeof(name) || !config_name_is_valid(name)) {
-        fail(&r, "the file's name must be 1 to 31 of A-Z a-z 0-9 . _ - and end in .json");
+        fail(&r, "the file's name must be 1 to 39 of A-Z a-z 0-9 . _ - and end in .json");
         return -1;
     }
     root = load(&r, path);

@@ -56,11 +56,11 @@
 #include "mediator/sched/sched.h"
 
 #define CONFIG_POOLS 26
-#define CONFIG_NAME 32
+#define CONFIG_NAME 40 /* a UUID fits */
 #define CONFIG_ERROR 512
 #define CONFIG_SOCKET 108 /* of sockaddr_un */
 #define CONFIG_LOCALS 64
-#define CONFIG_VMS 256
+#define CONFIG_VMS 4096
 
 enum config_gpu { CONFIG_GPU_AUTO, CONFIG_GPU_NVIDIA, CONFIG_GPU_SOFT };
 
@@ -134,7 +134,7 @@ int config_load_vm(const char *path, const struct config_limits *defaults, struc
 bool config_parse_gpu(const char *text, enum config_gpu *gpu);
 bool config_parse_priority(const char *text, uint32_t *priority);
 const char *config_priority_name(uint32_t priority);
-/* Whether name may be a VM's: 1 to 31 of A-Z a-z 0-9 . _ -, not starting with a dot. */
+/* Whether name may be a VM's: 1 to 39 of A-Z a-z 0-9 . _ -, not starting with a dot. */
 bool config_name_is_valid(const char *name);
 
 #endif

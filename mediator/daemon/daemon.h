@@ -35,6 +35,7 @@
 #include "mediator/daemon/account.h"
 #include "mediator/daemon/cgroup.h"
 #include "mediator/daemon/config.h"
+#include "mediator/daemon/config_db.h"
 #include "mediator/sched/sched.h"
 
 #define NEVER UINT64_MAX
@@ -63,6 +64,8 @@ struct vm {
     uint64_t retry_at, retry_delay;
     struct client *clients; /* of a device at most one */
     unsigned client_count;
+    uint64_t asked_since; /* when the second began in which its workers asked VM_QUERY ... */
+    unsigned asked;       /* ... this often */
     unsigned workers;     /* not yet reaped, assigned to this VM */
     uint64_t arena_bytes; /* of those */
     struct sched_member member;
@@ -154,6 +157,8 @@ struct driver {
 
 struct daemon {
     struct config config;
+    struct config_db *db; /* NULL: none */
+    uint64_t db_at;       /* when to look at it */
     char run_dir[CONFIG_SOCKET - 16]; /* with room for a socket's name */
     char config_dir[PATH_MAX], stats_file[PATH_MAX], binary_dir[PATH_MAX];
     /* From the command line: these win over the file. */

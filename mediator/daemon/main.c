@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mediator/daemon/daemon.h"
+#include "admin/libvgpu/vgpu_db.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,6 +31,7 @@ static const char usage[] =
     "\n"
     "  --foreground          stay in the foreground and log to standard error\n"
     "  --config-dir=DIR      where mediatord.conf and vms.d/ are (" CONFIG_DIR ")\n"
+    "  --db=FILE             configuration database (" VGPU_DB_DEFAULT_PATH ", when it is there)\n"
     "  --run-dir=DIR         where the sockets local.sock and control.sock go (" RUN_DIR ")\n"
     "  --gpu=auto|nvidia|soft\n"
     "                        NVIDIA's driver, the software GPU, or the first that works (auto)\n"
@@ -229,6 +231,7 @@ int main(int argc, char **argv)
         FOREGROUND,
         CHECK,
         EPHEMERAL,
+        DATABASE,
         VERSION,
         HELP
     };
@@ -243,12 +246,13 @@ int main(int argc, char **argv)
                                             {"log-level", required_argument, NULL, LEVEL},
                                             {"check", no_argument, NULL, CHECK},
                                             {"ephemeral", no_argument, NULL, EPHEMERAL},
+                                            {"db", required_argument, NULL, DATABASE},
                                             {"version", no_argument, NULL, VERSION},
                                             {"help", no_argument, NULL, HELP},
                                             {NULL, 0, NULL, 0}};
     static const char *const levels[] = {"error", "warn", "info", "debug"};
     static struct daemon d;
-    char path[PATH_MAX + 32], error[CONFIG_ERROR], log_file[PATH_MAX] = "";
+    char path[PATH_MAX + 32], error[CONFIG_ERROR], log_file[PATH_MAX] = "", database[PATH_MAX] = "";
     bool foreground = false, check = false;
     int option, ready = -1, level = -1;
     struct stat st;
@@ -306,6 +310,9 @@ int main(int argc, char **argv)
         case CHECK:
             check = true;
             break;
+        case DATABASE:
+            take_path(database, "db", optarg);
+            break;
         case EPHEMERAL:
             d.ephemeral = true;
             break;
@@ -330,6 +337,9 @@ int main(int argc, char **argv)
         die("%s", error);
     if (check)
         return check_entries(&d);
+    /* A daemon with a directory of its own has nothing to do with the host's database. */
+    if (!database[0] && !strcmp(d.config_dir, CONFIG_DIR))
+        strcpy(database, VGPU_DB_DEFAULT_PATH);
     if (d.worker_given[0] && access(d.worker_given, X_OK) != 0)
         die("--worker: %s: %s", d.worker_given, strerror(errno));
     n = readlink("/proc/self/exe", d.binary_dir, sizeof(d.binary_dir) - 1);
@@ -364,6 +374,11 @@ int main(int argc, char **argv)
     }
     vgpu_log(VGPU_LOG_INFO, "starting", LOG_S("version", VGPU_PACKAGE_VERSION),
              LOG_S("config", d.config_dir), LOG_S("run", d.run_dir), LOG_U("pid", getpid()));
+    if (database[0]) {
+        d.db = config_db_new(database);
+        if (d.db && config_db_poll(d.db))
+            config_db_settings(d.db, &d.config);
+    }
     cgroups_init(&d.cgroups, d.config.cgroup);
     schedule_start(&d);
     workers_start(&d);
@@ -389,6 +404,7 @@ int main(int argc, char **argv)
     control_write_stats(&d);
     control_end(&d);
     vms_close(&d);
+    config_db_free(d.db);
     if (d.ephemeral)
         remove_run_dir(&d);
     vgpu_log(VGPU_LOG_INFO, "stopped");

@@ -125,6 +125,15 @@ uint64_t vms_tick(struct daemon *d, uint64_t now)
 {
     uint64_t next = NEVER;
 
+    if (d->db && now >= d->db_at) {
+        d->db_at = now + CONFIG_DB_POLL_NS;
+        if (config_db_poll(d->db)) {
+            vms_config_reload(d);
+            vms_scan(d);
+        }
+    }
+    if (d->db)
+        next = d->db_at;
     for (struct vm *vm = d->vms; vm; vm = vm->next) {
         if (is_device(vm) && now >= vm->retry_at)
             vm_connect(d, vm, now);
@@ -184,6 +193,21 @@ static int is_entry(const struct dirent *entry)
     return entry->d_name[0] != '.' && length > 5 && !strcmp(entry->d_name + length - 5, ".json");
 }
 
+/* NULL, or what of entry another entry has already. */
+static const char *taken(const struct config_vm *entries, unsigned count,
+                         const struct config_vm *entry)
+{
+    for (unsigned k = 0; k < count; k++) {
+        if (entries[k].identity.vm_id == entry->identity.vm_id)
+            return "vm_id";
+        if (!strcmp(entries[k].socket, entry->socket))
+            return "socket";
+        if (!strcmp(entries[k].identity.name, entry->identity.name))
+            return "name";
+    }
+    return NULL;
+}
+
 void vms_scan(struct daemon *d)
 {
     char directory[PATH_MAX + 16], path[PATH_MAX + 300], error[CONFIG_ERROR];
@@ -217,12 +241,7 @@ void vms_scan(struct daemon *d)
             free(files[i]);
             continue;
         }
-        for (unsigned k = 0; k < count && !twice; k++) {
-            if (entries[k].identity.vm_id == entry.identity.vm_id)
-                twice = "vm_id";
-            else if (!strcmp(entries[k].socket, entry.socket))
-                twice = "socket";
-        }
+        twice = taken(entries, count, &entry);
         if (twice || count == CONFIG_VMS) {
             snprintf(error, sizeof(error),
                      twice ? "%.400s: its %s is another entry's already"
@@ -235,6 +254,18 @@ void vms_scan(struct daemon *d)
         free(files[i]);
     }
     free(files);
+    for (size_t i = 0; d->db && i < config_db_count(d->db); i++) {
+        struct config_vm entry;
+        const char *twice;
+
+        config_db_vm(d->db, i, &d->config.limits, &entry);
+        twice = taken(entries, count, &entry);
+        if (twice || count == CONFIG_VMS)
+            vgpu_log(VGPU_LOG_ERROR, "vm_entry_ignored", LOG_S("name", entry.identity.name),
+                     LOG_S("taken", twice ? twice : "every place"));
+        else
+            entries[count++] = entry;
+    }
 
     for (struct vm *vm = d->vms, *next; vm; vm = next) {
         bool keep = !is_device(vm) || vm->removed;
@@ -413,6 +444,8 @@ void vms_config_reload(struct daemon *d)
         strcmp(config.cgroup, d->config.cgroup))
         vgpu_log(VGPU_LOG_WARN, "config_needs_restart",
                  LOG_S("keys", "gpu, driver and cgroup are only read when the daemon starts"));
+    if (d->db)
+        config_db_settings(d->db, &config);
     d->config = config;
     if (!d->log_given)
         vgpu_log_set_level((enum vgpu_log_level)config.log_level);
