@@ -320,7 +320,7 @@ int cmd_release(struct context *c)
 
     if (status != STATUS_OK)
         return status;
-    if (!vm.quarantined)
+    if (!vm.quarantined && !daemon_quarantines(c, vm.vm_id))
         return fail(c, STATUS_USAGE, "VM %s is not in quarantine", vm.vm_uuid);
     vm.quarantined = false;
     return store(c, &vm, VGPU_SET_QUARANTINE, "is released");
