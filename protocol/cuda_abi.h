@@ -1076,6 +1076,60 @@ typedef struct CUgraphExecUpdateResultInfo_st {
 } CUgraphExecUpdateResultInfo;
 VGPU_ABI_ASSERT(sizeof(CUgraphExecUpdateResultInfo) == 24);
 
+typedef struct CUuserObject_st *CUuserObject;
+
+enum { CU_USER_OBJECT_NO_DESTRUCTOR_SYNC = 1, CU_GRAPH_USER_OBJECT_MOVE = 1 };
+enum { CU_STREAM_ADD_CAPTURE_DEPENDENCIES = 0, CU_STREAM_SET_CAPTURE_DEPENDENCIES = 1 };
+
+typedef struct CUDA_KERNEL_NODE_PARAMS_v1_st {
+    CUfunction func;
+    unsigned int gridDimX, gridDimY, gridDimZ;
+    unsigned int blockDimX, blockDimY, blockDimZ;
+    unsigned int sharedMemBytes;
+    void **kernelParams;
+    void **extra;
+} CUDA_KERNEL_NODE_PARAMS_v1;
+VGPU_ABI_ASSERT(sizeof(CUDA_KERNEL_NODE_PARAMS_v1) == 56);
+
+typedef struct CUDA_KERNEL_NODE_PARAMS_v2_st {
+    CUfunction func;
+    unsigned int gridDimX, gridDimY, gridDimZ;
+    unsigned int blockDimX, blockDimY, blockDimZ;
+    unsigned int sharedMemBytes;
+    void **kernelParams;
+    void **extra;
+    CUkernel kern; /* instead of func */
+    CUcontext ctx; /* of kern; NULL: the current one */
+} CUDA_KERNEL_NODE_PARAMS_v2;
+VGPU_ABI_ASSERT(sizeof(CUDA_KERNEL_NODE_PARAMS_v2) == 72);
+
+typedef struct CUDA_MEMSET_NODE_PARAMS_st {
+    CUdeviceptr dst;
+    size_t pitch;
+    unsigned int value;
+    unsigned int elementSize; /* 1, 2 or 4 */
+    size_t width;             /* elements */
+    size_t height;            /* rows */
+} CUDA_MEMSET_NODE_PARAMS;
+VGPU_ABI_ASSERT(sizeof(CUDA_MEMSET_NODE_PARAMS) == 40);
+
+typedef enum CUgraphInstantiateResult_enum {
+    CUDA_GRAPH_INSTANTIATE_SUCCESS = 0,
+    CUDA_GRAPH_INSTANTIATE_ERROR = 1,
+    CUDA_GRAPH_INSTANTIATE_INVALID_STRUCTURE = 2,
+    CUDA_GRAPH_INSTANTIATE_NODE_OPERATION_NOT_SUPPORTED = 3,
+    CUDA_GRAPH_INSTANTIATE_MULTIPLE_CTXS_NOT_SUPPORTED = 4,
+    CUDA_GRAPH_INSTANTIATE_CONDITIONAL_HANDLE_UNUSED = 5
+} CUgraphInstantiateResult;
+
+typedef struct CUDA_GRAPH_INSTANTIATE_PARAMS_st {
+    cuuint64_t flags;
+    CUstream hUploadStream;
+    CUgraphNode hErrNode_out;
+    CUgraphInstantiateResult result_out;
+} CUDA_GRAPH_INSTANTIATE_PARAMS;
+VGPU_ABI_ASSERT(sizeof(CUDA_GRAPH_INSTANTIATE_PARAMS) == 32);
+
 typedef enum CUtensorMapDataType_enum {
     CU_TENSOR_MAP_DATA_TYPE_UINT8 = 0,
     CU_TENSOR_MAP_DATA_TYPE_UINT16 = 1,
@@ -1503,6 +1557,82 @@ VGPU_CUDA_API CUresult CUDAAPI cuGraphLaunch(CUgraphExec exec, CUstream stream);
 VGPU_CUDA_API CUresult CUDAAPI cuGraphDebugDotPrint(CUgraph graph, const char *path,
                                                     unsigned int flags);
 VGPU_CUDA_API CUresult CUDAAPI cuDeviceGraphMemTrim(CUdevice dev);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddKernelNode_v2(CUgraphNode *node, CUgraph graph,
+                                                       const CUgraphNode *dependencies,
+                                                       size_t count,
+                                                       const CUDA_KERNEL_NODE_PARAMS_v2 *params);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddMemcpyNode(CUgraphNode *node, CUgraph graph,
+                                                    const CUgraphNode *dependencies, size_t count,
+                                                    const CUDA_MEMCPY3D *params, CUcontext ctx);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddMemsetNode(CUgraphNode *node, CUgraph graph,
+                                                    const CUgraphNode *dependencies, size_t count,
+                                                    const CUDA_MEMSET_NODE_PARAMS *params,
+                                                    CUcontext ctx);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddEmptyNode(CUgraphNode *node, CUgraph graph,
+                                                   const CUgraphNode *dependencies, size_t count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddChildGraphNode(CUgraphNode *node, CUgraph graph,
+                                                        const CUgraphNode *dependencies,
+                                                        size_t count, CUgraph child);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddEventRecordNode(CUgraphNode *node, CUgraph graph,
+                                                         const CUgraphNode *dependencies,
+                                                         size_t count, CUevent event);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddEventWaitNode(CUgraphNode *node, CUgraph graph,
+                                                       const CUgraphNode *dependencies,
+                                                       size_t count, CUevent event);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddDependencies(CUgraph graph, const CUgraphNode *from,
+                                                      const CUgraphNode *to, size_t count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphAddDependencies_v2(CUgraph graph, const CUgraphNode *from,
+                                                         const CUgraphNode *to,
+                                                         const CUgraphEdgeData *edges,
+                                                         size_t count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphRemoveDependencies(CUgraph graph, const CUgraphNode *from,
+                                                         const CUgraphNode *to, size_t count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphRemoveDependencies_v2(CUgraph graph, const CUgraphNode *from,
+                                                            const CUgraphNode *to,
+                                                            const CUgraphEdgeData *edges,
+                                                            size_t count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphGetEdges(CUgraph graph, CUgraphNode *from, CUgraphNode *to,
+                                               size_t *count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphGetEdges_v2(CUgraph graph, CUgraphNode *from, CUgraphNode *to,
+                                                  CUgraphEdgeData *edges, size_t *count);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphDestroyNode(CUgraphNode node);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphNodeFindInClone(CUgraphNode *node, CUgraphNode original,
+                                                      CUgraph clone);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphNodeSetEnabled(CUgraphExec exec, CUgraphNode node,
+                                                     unsigned int enabled);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphNodeGetEnabled(CUgraphExec exec, CUgraphNode node,
+                                                     unsigned int *enabled);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphInstantiateWithParams(CUgraphExec *exec, CUgraph graph,
+                                                            CUDA_GRAPH_INSTANTIATE_PARAMS *params);
+VGPU_CUDA_API CUresult CUDAAPI
+cuGraphKernelNodeSetParams_v2(CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS_v2 *params);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphMemcpyNodeSetParams(CUgraphNode node,
+                                                          const CUDA_MEMCPY3D *params);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphMemsetNodeSetParams(CUgraphNode node,
+                                                          const CUDA_MEMSET_NODE_PARAMS *params);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecKernelNodeSetParams_v2(
+    CUgraphExec exec, CUgraphNode node, const CUDA_KERNEL_NODE_PARAMS_v2 *params);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecMemcpyNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                                              const CUDA_MEMCPY3D *params,
+                                                              CUcontext ctx);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecMemsetNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                                              const CUDA_MEMSET_NODE_PARAMS *params,
+                                                              CUcontext ctx);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecChildGraphNodeSetParams(CUgraphExec exec,
+                                                                  CUgraphNode node, CUgraph child);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecEventRecordNodeSetEvent(CUgraphExec exec,
+                                                                  CUgraphNode node, CUevent event);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphExecEventWaitNodeSetEvent(CUgraphExec exec, CUgraphNode node,
+                                                                CUevent event);
+VGPU_CUDA_API CUresult CUDAAPI cuGraphRetainUserObject(CUgraph graph, CUuserObject object,
+                                                       unsigned int count, unsigned int flags);
+VGPU_CUDA_API CUresult CUDAAPI cuUserObjectCreate(CUuserObject *object, void *pointer,
+                                                  CUhostFn destroy, unsigned int count,
+                                                  unsigned int flags);
+VGPU_CUDA_API CUresult CUDAAPI cuUserObjectRelease(CUuserObject object, unsigned int count);
+VGPU_CUDA_API CUresult CUDAAPI cuStreamUpdateCaptureDependencies(CUstream stream,
+                                                                 CUgraphNode *dependencies,
+                                                                 size_t count, unsigned int flags);
 VGPU_CUDA_API CUresult CUDAAPI cuStreamUpdateCaptureDependencies_v2(CUstream stream,
                                                                     CUgraphNode *dependencies,
                                                                     const CUgraphEdgeData *edges,
@@ -1518,6 +1648,12 @@ VGPU_CUDA_API CUresult CUDAAPI cuTensorMapEncodeTiled(
     const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box,
     const cuuint32_t *element_strides, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle,
     CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill);
+VGPU_CUDA_API CUresult CUDAAPI cuTensorMapEncodeIm2col(
+    CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *address,
+    const cuuint64_t *dims, const cuuint64_t *strides, const int *lower, const int *upper,
+    cuuint32_t channels, cuuint32_t pixels, const cuuint32_t *element_strides,
+    CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle, CUtensorMapL2promotion promotion,
+    CUtensorMapFloatOOBfill fill);
 VGPU_CUDA_API CUresult CUDAAPI cuIpcGetMemHandle(CUipcMemHandle *handle, CUdeviceptr ptr);
 VGPU_CUDA_API CUresult CUDAAPI cuIpcOpenMemHandle_v2(CUdeviceptr *ptr, CUipcMemHandle handle,
                                                      unsigned int flags);

@@ -152,6 +152,9 @@ enum vgpu_handle_type {
     VGPU_TYPE_STREAM,
     VGPU_TYPE_EVENT,
     VGPU_TYPE_BLOB,
+    VGPU_TYPE_GRAPH,
+    VGPU_TYPE_GRAPH_EXEC,
+    VGPU_TYPE_GRAPH_NODE, /* the guest library's own: on the wire a node is its index in its graph */
 };
 
 #define VGPU_STREAM_DEFAULT 0u /* the legacy default stream; names no object */
@@ -163,11 +166,38 @@ struct vgpu_jit_option {
     uint64_t value;
 };
 
+/*
+ * Where the worker asks the guest library to run a function of the program, in stream order. It
+ * lies in the heap; the library has a thread that waits on posted. The GPU's work waits for done.
+ */
+struct vgpu_mailbox {
+    _Atomic uint32_t posted; /* worker: calls asked for so far; changed last, futex word */
+    _Atomic uint32_t done;   /* guest: calls that have returned */
+    uint64_t function, data; /* as the record said */
+    uint64_t stream;         /* for a callback */
+    uint32_t status;         /* CUresult for a callback */
+    uint32_t callback;       /* 1: of cuStreamAddCallback, 0: of cuLaunchHostFunc */
+};
+#define VGPU_MAILBOX_BYTES 64u
+
+/* An edge of a graph, or a dependency of a new node (to: 0). Nodes are named by index. */
+struct vgpu_graph_edge {
+    uint32_t from, to;
+    uint8_t data[8]; /* CUgraphEdgeData; zero: an ordinary edge */
+};
+struct vgpu_graph_node {
+    uint32_t node;
+    uint32_t type; /* CUgraphNodeType */
+};
+#define VGPU_NODE_NONE 0xffffffffu
+
 /* Tail of Launch and the cluster occupancy calls. */
 struct vgpu_launch_attribute {
     uint32_t id; /* CUlaunchAttributeID */
     uint32_t reserved;
     uint8_t value[64]; /* CUlaunchAttributeValue; pointers and handles inside are not allowed */
 };
+
+_Static_assert(sizeof(struct vgpu_mailbox) <= VGPU_MAILBOX_BYTES, "a mailbox fits its place");
 
 #endif

@@ -78,7 +78,8 @@
     X(TEXT, nvmlDeviceGetSerial)                                                                   \
     X(TEXT, nvmlDeviceGetBoardPartNumber)                                                          \
     X(TEXT, nvmlDeviceGetInforomImageVersion)                                                      \
-    X(TEXTA, nvmlDeviceGetInforomVersion)
+    X(TEXTA, nvmlDeviceGetInforomVersion)                                                          \
+    X(U32X2, nvmlDeviceGetGspFirmwareMode)
 
 enum vgpu_nvml_read {
     VGPU_NVML_READ_NONE,

@@ -463,11 +463,14 @@ CUresult cuCtxGetApiVersion(CUcontext ctx, unsigned int *version)
 
 static CUresult synchronize(struct vgpu_object *context)
 {
+    CUresult result = vgpu_capture_check();
+    if (unlikely(result != CUDA_SUCCESS))
+        return result;
     uint64_t sequence = atomic_fetch_add(&vgpu.next_record, 1);
     struct vgpu_thread *thread = vgpu_thread();
     struct vgpu_object *current = thread->current;
     thread->current = context;
-    CUresult result = vgpu_rpc_CtxSynchronize();
+    result = vgpu_rpc_CtxSynchronize();
     thread->current = current;
     if (result == CUDA_SUCCESS)
         vgpu_synced(context, 0, true, sequence);

@@ -195,6 +195,33 @@ static CUresult copy_out(uint8_t *to, uint64_t from, size_t bytes, uint32_t stre
 }
 
 /*
+ * A pageable end in a capture. The bytes to be copied to the device go into the graph, as they are
+ * now; a stage would be gone when the graph runs. The other way nothing could bring them back here.
+ */
+static CUresult copy_captured(uint64_t to, enum vgpu_memory_kind to_kind, uint64_t from,
+                              size_t bytes, uint32_t stream, uint32_t capture)
+{
+    static atomic_int said;
+    CUresult result = CUDA_SUCCESS;
+    if (to_kind == VGPU_PAGEABLE) {
+        vgpu_capture_invalidate(capture);
+        vgpu_refuse(&said, "capture of a copy to memory that is not pinned");
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    }
+    if (!atomic_exchange(&said, 1))
+        vgpu_say(VGPU_LOG_INFO, "a copy from memory that is not pinned is captured with the bytes "
+                                "that the memory holds now");
+    while (bytes && result == CUDA_SUCCESS) {
+        size_t now = bytes < INLINE_MAX ? bytes : INLINE_MAX;
+        result = vgpu_rpc_CopyInline(to, now, stream, (const void *)from, (uint32_t)now);
+        to += now;
+        from += now;
+        bytes -= now;
+    }
+    return result;
+}
+
+/*
  * Any one-dimensional copy. wait: the synchronous spelling.
  */
 static CUresult copy(uint64_t to, enum expect to_expect, uint64_t from, enum expect from_expect,
@@ -222,6 +249,9 @@ static CUresult copy(uint64_t to, enum expect to_expect, uint64_t from, enum exp
             return vgpu_rpc_CopyWait(to, from, bytes, wire);
         return vgpu_rpc_Copy(to, from, bytes, wire, 0);
     }
+    uint32_t capture = vgpu_stream_capture(wire);
+    if (unlikely(capture))
+        return copy_captured(to, to_kind, from, bytes, wire, capture);
     if (to_kind == VGPU_PAGEABLE && from_kind == VGPU_PAGEABLE) {
         result = vgpu_rpc_StreamSynchronize(wire);
         if (result == CUDA_SUCCESS)
@@ -450,6 +480,43 @@ static CUresult box_out(const struct box *b, uint32_t stream)
     return arrive(&flights, stream, result);
 }
 
+static CUresult box_of(const CUDA_MEMCPY3D *c, struct box *b)
+{
+    if (c->srcLOD || c->dstLOD)
+        return CUDA_ERROR_INVALID_VALUE;
+    *b = (struct box){.width = c->WidthInBytes, .height = c->Height, .depth = c->Depth};
+    if (!b->width || !b->height || !b->depth)
+        return CUDA_SUCCESS;
+    if (b->height > UINT64_MAX / b->depth)
+        return CUDA_ERROR_INVALID_VALUE;
+    CUresult result = box_end(&b->to, c->dstMemoryType, (uint64_t)c->dstHost, c->dstDevice,
+                              c->dstPitch, c->dstHeight, c->dstXInBytes, c->dstY, c->dstZ, b);
+    if (result == CUDA_SUCCESS)
+        result = box_end(&b->from, c->srcMemoryType, (uint64_t)c->srcHost, c->srcDevice,
+                         c->srcPitch, c->srcHeight, c->srcXInBytes, c->srcY, c->srcZ, b);
+    return result;
+}
+
+CUresult vgpu_box_of(const CUDA_MEMCPY3D *copy, struct vgpu_box *box)
+{
+    struct box b;
+    CUresult result = box_of(copy, &b);
+    if (result == CUDA_SUCCESS)
+        *box = (struct vgpu_box){
+            .to = b.to.address,
+            .from = b.from.address,
+            .to_pitch = b.to.pitch,
+            .from_pitch = b.from.pitch,
+            .to_rows = b.to.rows,
+            .from_rows = b.from.rows,
+            .width = b.width,
+            .height = b.height,
+            .depth = b.depth,
+            .pageable = b.to.kind == VGPU_PAGEABLE || b.from.kind == VGPU_PAGEABLE,
+        };
+    return result;
+}
+
 static CUresult copy_box(const CUDA_MEMCPY3D *c, CUstream stream, bool wait)
 {
     struct vgpu_object *context;
@@ -460,20 +527,9 @@ static CUresult copy_box(const CUDA_MEMCPY3D *c, CUstream stream, bool wait)
     result = vgpu_stream(stream, context, &wire);
     if (result != CUDA_SUCCESS)
         return result;
-    if (c->srcLOD || c->dstLOD)
-        return CUDA_ERROR_INVALID_VALUE;
-    if (!c->WidthInBytes || !c->Height || !c->Depth)
-        return CUDA_SUCCESS;
-
-    struct box b = {.width = c->WidthInBytes, .height = c->Height, .depth = c->Depth};
-    if (b.height > UINT64_MAX / b.depth)
-        return CUDA_ERROR_INVALID_VALUE;
-    result = box_end(&b.to, c->dstMemoryType, (uint64_t)c->dstHost, c->dstDevice, c->dstPitch,
-                     c->dstHeight, c->dstXInBytes, c->dstY, c->dstZ, &b);
-    if (result == CUDA_SUCCESS)
-        result = box_end(&b.from, c->srcMemoryType, (uint64_t)c->srcHost, c->srcDevice, c->srcPitch,
-                         c->srcHeight, c->srcXInBytes, c->srcY, c->srcZ, &b);
-    if (result != CUDA_SUCCESS)
+    struct box b;
+    result = box_of(c, &b);
+    if (result != CUDA_SUCCESS || !b.width || !b.height || !b.depth)
         return result;
 
     /* Without gaps it is a copy of one dimension. */
@@ -492,6 +548,12 @@ static CUresult copy_box(const CUDA_MEMCPY3D *c, CUstream stream, bool wait)
                                        b.to.rows, b.from.rows, b.width, b.height, b.depth, wire);
         return vgpu_rpc_Copy3D(b.to.address, b.from.address, b.to.pitch, b.from.pitch, b.to.rows,
                                b.from.rows, b.width, b.height, b.depth, wire, 0);
+    }
+    uint32_t capture = vgpu_stream_capture(wire);
+    if (unlikely(capture)) {
+        vgpu_capture_invalidate(capture);
+        VGPU_REFUSE("capture of a pitched copy with memory that is not pinned");
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     }
     if (to_pageable && from_pageable) {
         result = vgpu_rpc_StreamSynchronize(wire);

@@ -115,7 +115,15 @@ static CUresult record(CUevent event, CUstream stream, unsigned flags)
     thread->current = context;
     result = vgpu_rpc_EventRecord(vgpu_wire(object), wire, flags);
     thread->current = current;
+    uint32_t capture = vgpu_stream_capture(wire);
+    if (unlikely(capture && !flags)) {
+        if (result == CUDA_SUCCESS)
+            atomic_store_explicit(&object->event.capture, capture, memory_order_release);
+        return result;
+    }
     if (likely(result == CUDA_SUCCESS)) {
+        atomic_store_explicit(&object->event.capture, 0, memory_order_relaxed);
+        atomic_store_explicit(&object->event.external, capture != 0, memory_order_relaxed);
         /* The number is taken after the record is on the ring, so whatever number a synchronisation
          * took earlier is lower. */
         atomic_store_explicit(&object->event.stream, wire, memory_order_relaxed);
@@ -153,8 +161,11 @@ static CUresult ask(CUevent event, CUresult (*operation)(uint32_t))
     struct vgpu_object *object;
     if (!valid(event, &object))
         return CUDA_ERROR_INVALID_HANDLE;
+    if (unlikely(atomic_load_explicit(&object->event.capture, memory_order_relaxed)))
+        return CUDA_ERROR_CAPTURED_EVENT;
     uint64_t number = atomic_load_explicit(&object->event.recorded, memory_order_acquire);
-    if (complete(object, number))
+    bool external = atomic_load_explicit(&object->event.external, memory_order_relaxed);
+    if (!external && complete(object, number))
         return CUDA_SUCCESS;
     struct vgpu_thread *thread = vgpu_thread();
     struct vgpu_object *current = thread->current;

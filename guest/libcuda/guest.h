@@ -92,14 +92,25 @@ struct vgpu_object {
             unsigned flags;
             int priority;
             uint64_t id;
-            _Atomic uint64_t synced; /* records up to this number are complete */
+            _Atomic uint64_t synced;  /* records up to this number are complete */
+            _Atomic uint32_t capture; /* number of the capture it is part of, or 0 */
         } stream;
         struct {
             unsigned flags;
             _Atomic uint32_t stream;   /* wire handle of the stream recorded in last */
             _Atomic uint64_t recorded; /* number of the last record; 0: never */
             _Atomic uint64_t complete; /* the highest record known to be complete */
+            _Atomic uint32_t capture;  /* number of the capture it was recorded in last, or 0 */
+            _Atomic bool external;     /* graphs record it: only the host knows when */
         } event;
+        struct vgpu_graph *graph; /* what is known of its nodes (graph.c) */
+        struct {
+            struct vgpu_object *graph;
+            uint32_t number, type; /* in its graph; CUgraphNodeType, or VGPU_NODE_NONE: not known */
+        } node;
+        struct {
+            uint64_t flags;
+        } exec;
         struct {
             _Atomic(struct vgpu_function_info *) info;
             struct vgpu_object *owner; /* module, or library of a kernel */
@@ -125,6 +136,8 @@ void vgpu_object_free(struct vgpu_object *object);
 void vgpu_object_retire(struct vgpu_object *object);
 /* Gives a living object a new wire handle (a primary context that is made again). */
 void vgpu_object_renew(struct vgpu_object *object);
+/* Places up to this one may be in use. */
+uint32_t vgpu_objects_end(void);
 /* Frees every object that was made in context. */
 void vgpu_objects_drop_context(struct vgpu_object *context);
 
@@ -171,6 +184,7 @@ struct vgpu_process {
     struct vgpu_device devices[VGPU_DEVICES_MAX];
     _Atomic uint64_t next_id;     /* of contexts and streams */
     _Atomic uint64_t next_record; /* of event records and synchronisations */
+    _Atomic uint32_t captures;    /* going on */
 };
 
 extern struct vgpu_process vgpu;
@@ -298,6 +312,53 @@ static inline CUresult vgpu_stream(CUstream stream, struct vgpu_object *context,
 /* Everything recorded in stream (wire handle; context-wide when whole) before sequence is done. */
 void vgpu_synced(struct vgpu_object *context, uint32_t stream, bool whole, uint64_t sequence);
 
+/* ---- capture (capture.c) ----------------------------------------------------------------------
+ */
+
+uint32_t vgpu_capture_of(uint32_t wire);
+
+/* Number of the capture that a stream (wire handle) is part of; 0: none. */
+static inline uint32_t vgpu_stream_capture(uint32_t wire)
+{
+    if (likely(!atomic_load_explicit(&vgpu.captures, memory_order_relaxed)))
+        return 0;
+    return vgpu_capture_of(wire);
+}
+
+/* A stream joins the capture in which the event that it waits for was recorded. */
+void vgpu_capture_join(struct vgpu_object *stream, uint32_t capture);
+/* The capture cannot be ended well any more. */
+void vgpu_capture_invalidate(uint32_t capture);
+/* A stream is destroyed; the capture that began there goes with it. */
+void vgpu_capture_destroyed(struct vgpu_object *stream);
+CUresult vgpu_capture_check_slow(void);
+
+/* For calls that CUDA forbids in some threads while a capture goes on, such as allocation. */
+static inline CUresult vgpu_capture_check(void)
+{
+    if (likely(!atomic_load_explicit(&vgpu.captures, memory_order_relaxed)))
+        return CUDA_SUCCESS;
+    return vgpu_capture_check_slow();
+}
+
+/* The object of a stream argument, NULL for the legacy default stream, and its context. */
+CUresult vgpu_stream_find(CUstream stream, struct vgpu_object **object,
+                          struct vgpu_object **context);
+
+/* ---- graphs (graph.c) ------------------------------------------------------------------------ */
+
+/* A graph object with its list of nodes; NULL: out of memory. */
+struct vgpu_object *vgpu_graph_new(struct vgpu_object *context);
+/* The node with a number in its graph, made when first asked for; NULL: out of memory. */
+struct vgpu_object *vgpu_graph_node(struct vgpu_object *graph, uint32_t number, uint32_t type);
+/* Gives a graph and all its nodes back. */
+void vgpu_graph_free(struct vgpu_object *graph);
+/* For vgpu_object_free() only. */
+void vgpu_graph_release(struct vgpu_object *graph);
+/* Wire form of nodes of one graph that something depends on; data may be NULL. */
+CUresult vgpu_graph_edges(struct vgpu_object *graph, const CUgraphNode *nodes,
+                          const CUgraphEdgeData *data, size_t count, struct vgpu_graph_edge *out);
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 enum vgpu_memory_kind { VGPU_PAGEABLE, VGPU_DEVICE, VGPU_PINNED };
@@ -327,6 +388,14 @@ void vgpu_map_drop(uint32_t context_handle, uint64_t owner);
 
 /* Whether [address, address + bytes) is device or pinned memory, and if not, what it is. */
 CUresult vgpu_memory_check(uint64_t address, uint64_t bytes, enum vgpu_memory_kind *kind);
+
+/* A three-dimensional copy as it travels: op Copy3D's first nine fields. */
+struct vgpu_box {
+    uint64_t to, from, to_pitch, from_pitch, to_rows, from_rows, width, height, depth;
+    bool pageable; /* an end is memory that the GPU cannot reach */
+};
+/* Checks a copy's description (copy.c); an empty one has a width, height or depth of 0. */
+CUresult vgpu_box_of(const CUDA_MEMCPY3D *copy, struct vgpu_box *box);
 
 /* ---- staging --------------------------------------------------------------------------------- */
 

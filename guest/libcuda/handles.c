@@ -77,10 +77,20 @@ static void release_function(struct vgpu_object *object)
     free(object->function.name);
 }
 
+uint32_t vgpu_objects_end(void)
+{
+    pthread_mutex_lock(&lock);
+    uint32_t end = used;
+    pthread_mutex_unlock(&lock);
+    return end;
+}
+
 void vgpu_object_free(struct vgpu_object *object)
 {
     if (object->type == VGPU_TYPE_FUNCTION || object->type == VGPU_TYPE_KERNEL)
         release_function(object);
+    if (object->type == VGPU_TYPE_GRAPH)
+        vgpu_graph_release(object);
 
     pthread_mutex_lock(&lock);
     object->type = 0;

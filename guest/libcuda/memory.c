@@ -50,6 +50,9 @@ CUresult cuMemAlloc_v2(CUdeviceptr *ptr, size_t bytes)
     CUresult result = vgpu_current(&context);
     if (result != CUDA_SUCCESS)
         return result;
+    result = vgpu_capture_check();
+    if (unlikely(result != CUDA_SUCCESS))
+        return result;
     uint64_t address;
     if (!ptr || !bytes)
         return CUDA_ERROR_INVALID_VALUE;
@@ -69,6 +72,9 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *ptr, size_t *pitch, size_t width, size_
     struct vgpu_object *context;
     CUresult result = vgpu_current(&context);
     if (result != CUDA_SUCCESS)
+        return result;
+    result = vgpu_capture_check();
+    if (unlikely(result != CUDA_SUCCESS))
         return result;
     uint64_t address, row;
     if (!ptr || !pitch || !width || !height ||
@@ -90,6 +96,9 @@ CUresult cuMemFree_v2(CUdeviceptr ptr)
 {
     CUresult result = vgpu_ready();
     if (result != CUDA_SUCCESS)
+        return result;
+    result = vgpu_capture_check();
+    if (unlikely(result != CUDA_SUCCESS))
         return result;
     if (!ptr)
         return CUDA_SUCCESS;
@@ -257,6 +266,9 @@ static CUresult host_alloc(void **ptr, size_t bytes, unsigned flags)
     CUresult result = vgpu_current(&context);
     if (result != CUDA_SUCCESS)
         return result;
+    result = vgpu_capture_check();
+    if (unlikely(result != CUDA_SUCCESS))
+        return result;
     if (!ptr || !bytes ||
         flags & ~(unsigned)(CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP |
                             CU_MEMHOSTALLOC_WRITECOMBINED))
@@ -327,6 +339,9 @@ CUresult cuMemFreeHost(void *ptr)
 {
     CUresult result = vgpu_ready();
     if (result != CUDA_SUCCESS)
+        return result;
+    result = vgpu_capture_check();
+    if (unlikely(result != CUDA_SUCCESS))
         return result;
     struct vgpu_range range;
     if (!vgpu_map_find((uint64_t)ptr, &range) || range.base != (uint64_t)ptr ||

@@ -111,6 +111,12 @@ static CUresult find(CUstream stream, struct vgpu_object **object, struct vgpu_o
     return CUDA_SUCCESS;
 }
 
+CUresult vgpu_stream_find(CUstream stream, struct vgpu_object **object,
+                          struct vgpu_object **context)
+{
+    return find(stream, object, context);
+}
+
 void vgpu_synced(struct vgpu_object *context, uint32_t stream, bool whole, uint64_t sequence)
 {
     _Atomic uint64_t *word;
@@ -171,6 +177,7 @@ CUresult cuStreamDestroy_v2(CUstream stream)
     thread->current = object->context;
     result = vgpu_rpc_StreamDestroy(vgpu_wire(object));
     thread->current = current;
+    vgpu_capture_destroyed(object);
     vgpu_object_free(object);
     return result;
 }
@@ -247,7 +254,8 @@ static CUresult wait_event(CUstream stream, CUevent event, unsigned flags)
     if (flags & ~(unsigned)CU_EVENT_WAIT_EXTERNAL)
         return CUDA_ERROR_INVALID_VALUE;
     /* An event that was never recorded holds nothing up. */
-    if (!atomic_load_explicit(&what->event.recorded, memory_order_acquire))
+    uint32_t capture = atomic_load_explicit(&what->event.capture, memory_order_acquire);
+    if (!atomic_load_explicit(&what->event.recorded, memory_order_acquire) && !capture && !flags)
         return CUDA_SUCCESS;
     struct vgpu_thread *thread = vgpu_thread();
     struct vgpu_object *current = thread->current;
@@ -255,6 +263,8 @@ static CUresult wait_event(CUstream stream, CUevent event, unsigned flags)
     result = vgpu_rpc_StreamWaitEvent(object ? vgpu_wire(object) : VGPU_STREAM_DEFAULT,
                                       vgpu_wire(what), flags);
     thread->current = current;
+    if (result == CUDA_SUCCESS && capture && object && !flags)
+        vgpu_capture_join(object, capture);
     return result;
 }
 
@@ -400,86 +410,4 @@ CUresult cuStreamGetDevice(CUstream stream, CUdevice *dev)
 VGPU_EXPORT(cuStreamGetDevice_ptsz, CUstream stream, CUdevice *dev)
 {
     return get_device(VGPU_PTSZ(stream), dev);
-}
-
-/* ---- capture: not served, so no stream is ever capturing ----------------------------------------
- */
-
-static CUresult capture_info(CUstream stream, CUstreamCaptureStatus *status)
-{
-    struct vgpu_object *object, *context;
-    CUresult result = find(stream, &object, &context);
-    if (result != CUDA_SUCCESS)
-        return result;
-    if (!status)
-        return CUDA_ERROR_INVALID_VALUE;
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status)
-{
-    return capture_info(stream, status);
-}
-
-VGPU_EXPORT(cuStreamIsCapturing_ptsz, CUstream stream, CUstreamCaptureStatus *status)
-{
-    return capture_info(VGPU_PTSZ(stream), status);
-}
-
-VGPU_EXPORT(cuStreamGetCaptureInfo, CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id)
-{
-    (void)id; /* set only while capturing */
-    return capture_info(stream, status);
-}
-
-VGPU_EXPORT(cuStreamGetCaptureInfo_ptsz, CUstream stream, CUstreamCaptureStatus *status,
-            cuuint64_t *id)
-{
-    (void)id;
-    return capture_info(VGPU_PTSZ(stream), status);
-}
-
-CUresult cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id,
-                                   CUgraph *graph, const CUgraphNode **dependencies, size_t *count)
-{
-    (void)id, (void)graph, (void)dependencies, (void)count;
-    return capture_info(stream, status);
-}
-
-VGPU_EXPORT(cuStreamGetCaptureInfo_v2_ptsz, CUstream stream, CUstreamCaptureStatus *status,
-            cuuint64_t *id, CUgraph *graph, const CUgraphNode **dependencies, size_t *count)
-{
-    (void)id, (void)graph, (void)dependencies, (void)count;
-    return capture_info(VGPU_PTSZ(stream), status);
-}
-
-CUresult cuStreamGetCaptureInfo_v3(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id,
-                                   CUgraph *graph, const CUgraphNode **dependencies,
-                                   const CUgraphEdgeData **edges, size_t *count)
-{
-    (void)id, (void)graph, (void)dependencies, (void)edges, (void)count;
-    return capture_info(stream, status);
-}
-
-VGPU_EXPORT(cuStreamGetCaptureInfo_v3_ptsz, CUstream stream, CUstreamCaptureStatus *status,
-            cuuint64_t *id, CUgraph *graph, const CUgraphNode **dependencies,
-            const CUgraphEdgeData **edges, size_t *count)
-{
-    (void)id, (void)graph, (void)dependencies, (void)edges, (void)count;
-    return capture_info(VGPU_PTSZ(stream), status);
-}
-
-CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
-{
-    CUresult result = vgpu_ready();
-    if (result != CUDA_SUCCESS)
-        return result;
-    if (!mode || (unsigned)*mode > CU_STREAM_CAPTURE_MODE_RELAXED)
-        return CUDA_ERROR_INVALID_VALUE;
-    struct vgpu_thread *thread = vgpu_thread();
-    int old = thread->capture_mode;
-    thread->capture_mode = (int)*mode;
-    *mode = (CUstreamCaptureMode)old;
-    return CUDA_SUCCESS;
 }

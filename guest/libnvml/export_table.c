@@ -81,26 +81,31 @@ static nvmlReturn_t compute_processes(nvmlDevice_t device, unsigned *count,
     return result;
 }
 
-static nvmlReturn_t refuse_place(unsigned place)
+/* How many arguments a call has is not known: what is logged may be left from earlier calls. */
+static nvmlReturn_t refuse_place(unsigned place, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t d)
 {
-    nvml_say(NVML_LOG_DEBUG, "place %u of NVML's private table is not supported", place);
+    nvml_say(NVML_LOG_DEBUG,
+             "place %u of NVML's private table is not supported (%#lx, %#lx, %#lx, %#lx)", place,
+             (unsigned long)a, (unsigned long)b, (unsigned long)c, (unsigned long)d);
     return NVML_ERROR_NOT_SUPPORTED;
 }
 
 #define REFUSAL(hundred, ten, one)                                                                 \
-    static nvmlReturn_t place_##hundred##ten##one(void)                                            \
+    static nvmlReturn_t place_##hundred##ten##one(uintptr_t a, uintptr_t b, uintptr_t c,           \
+                                                  uintptr_t d)                                     \
     {                                                                                              \
-        return refuse_place(hundred * 100 + ten * 10 + one);                                       \
+        return refuse_place(hundred * 100 + ten * 10 + one, a, b, c, d);                           \
     }
 #define ADDRESS(hundred, ten, one) (uintptr_t) place_##hundred##ten##one,
 #define TEN(M, h, t)                                                                               \
     M(h, t, 0)                                                                                     \
-    M(h, t, 1) M(h, t, 2) M(h, t, 3) M(h, t, 4) M(h, t, 5) M(h, t, 6) M(h, t, 7) M(h, t, 8)        \
-        M(h, t, 9)
+    M(h, t, 1)                                                                                     \
+    M(h, t, 2) M(h, t, 3) M(h, t, 4) M(h, t, 5) M(h, t, 6) M(h, t, 7) M(h, t, 8) M(h, t, 9)
 #define HUNDRED(M, h)                                                                              \
     TEN(M, h, 0)                                                                                   \
-    TEN(M, h, 1) TEN(M, h, 2) TEN(M, h, 3) TEN(M, h, 4) TEN(M, h, 5) TEN(M, h, 6) TEN(M, h, 7)     \
-        TEN(M, h, 8) TEN(M, h, 9)
+    TEN(M, h, 1)                                                                                   \
+    TEN(M, h, 2) TEN(M, h, 3) TEN(M, h, 4) TEN(M, h, 5) TEN(M, h, 6) TEN(M, h, 7) TEN(M, h, 8)     \
+        TEN(M, h, 9)
 
 HUNDRED(REFUSAL, 0)
 HUNDRED(REFUSAL, 1)

@@ -17,7 +17,8 @@
  *   FAILED   refused, with reason         ->                 and exits
  *   WAKE     see shm_stats.h              ->                 any time between STARTED and ENDED
  *   VM_QUERY which processes has my VM    ->                 likewise
- *                                         <-     VM_INFO     the answer, unless the queue is full
+ *                                         <-     VM_INFO     the answer, unless its VM asks too
+ * often
  *                                         <-     STOP        the channel was closed, or the client
  *                                                            is gone; also allowed before ASSIGN
  *   ENDED    reason and text              ->                 then exits

@@ -64,6 +64,8 @@ struct vm {
     uint64_t retry_at, retry_delay;
     struct client *clients; /* of a device at most one */
     unsigned client_count;
+    uint64_t asked_since; /* when the second began in which its workers asked VM_QUERY ... */
+    unsigned asked;       /* ... this often */
     unsigned workers;     /* not yet reaped, assigned to this VM */
     uint64_t arena_bytes; /* of those */
     struct sched_member member;

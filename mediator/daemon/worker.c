@@ -20,6 +20,7 @@
 #define SPAWN_DELAY_MAX 8000000000ull
 #define SPARE_DIED_DELAY 1000000000ull
 #define EXIT_GRACE_NS 2000000000ull /* from ENDED or FAILED to the exit */
+#define VM_QUERIES_PER_SECOND 4000
 
 const char *reason_name(uint32_t reason)
 {
@@ -503,7 +504,15 @@ static void handle_vm_query(struct daemon *d, struct worker *worker,
                             const struct worker_msg_vm_query *query)
 {
     struct worker_msg_vm_info info = {.first = query->first};
+    uint64_t now = now_ns();
 
+    /* A guest decides how often its workers ask; turns must not suffer. */
+    if (now - worker->vm->asked_since >= 1000000000u) {
+        worker->vm->asked_since = now;
+        worker->vm->asked = 0;
+    }
+    if (worker->vm->asked++ >= VM_QUERIES_PER_SECOND)
+        return;
     for (const struct worker *w = d->workers; w; w = w->next) {
         if (w->vm != worker->vm || w->state != WORKER_RUNNING)
             continue;

@@ -124,6 +124,9 @@ CUresult worker_do_CopyInline(struct vgpu_worker *worker, const struct worker_ar
         return CUDA_SUCCESS;
     /* The private copy of the record is pageable, so the driver has taken the bytes on return. */
     worker->moved = args->bytes;
+    if (stream->capture)
+        return worker_capture_inline(worker, args->destination, args->data, args->bytes,
+                                     args->stream);
     struct work_entry *work = worker_work_begin(worker, stream, 0, false);
     CUresult result = worker->driver->cuMemcpyHtoDAsync_v2(args->destination, args->data,
                                                            args->bytes, args->stream);
@@ -226,11 +229,10 @@ static bool extent(uint64_t pitch, uint64_t rows, uint64_t width, uint64_t heigh
     return true;
 }
 
-static CUresult copy_3d(struct vgpu_worker *worker, struct worker_stream *stream,
-                        uint64_t destination, uint64_t source, uint64_t destination_pitch,
-                        uint64_t source_pitch, uint64_t destination_rows, uint64_t source_rows,
-                        uint64_t width, uint64_t height, uint64_t depth, uint32_t release,
-                        bool watched)
+CUresult worker_copy_box(struct vgpu_worker *worker, uint64_t destination, uint64_t source,
+                         uint64_t destination_pitch, uint64_t source_pitch,
+                         uint64_t destination_rows, uint64_t source_rows, uint64_t width,
+                         uint64_t height, uint64_t depth, CUDA_MEMCPY3D *box)
 {
     uint64_t destination_bytes, source_bytes;
 
@@ -239,8 +241,7 @@ static CUresult copy_3d(struct vgpu_worker *worker, struct worker_stream *stream
         !worker_in_memory(worker, destination, destination_bytes) ||
         !worker_in_memory(worker, source, source_bytes))
         return CUDA_ERROR_INVALID_VALUE;
-
-    CUDA_MEMCPY3D all = {
+    *box = (CUDA_MEMCPY3D){
         .srcDevice = source,
         .srcHost = (void *)(uintptr_t)source,
         .srcMemoryType = worker_in_heap(worker, source, source_bytes) ? CU_MEMORYTYPE_HOST
@@ -258,6 +259,21 @@ static CUresult copy_3d(struct vgpu_worker *worker, struct worker_stream *stream
         .Height = height,
         .Depth = depth,
     };
+    return CUDA_SUCCESS;
+}
+
+static CUresult copy_3d(struct vgpu_worker *worker, struct worker_stream *stream,
+                        uint64_t destination, uint64_t source, uint64_t destination_pitch,
+                        uint64_t source_pitch, uint64_t destination_rows, uint64_t source_rows,
+                        uint64_t width, uint64_t height, uint64_t depth, uint32_t release,
+                        bool watched)
+{
+    CUDA_MEMCPY3D all;
+    CUresult result = worker_copy_box(worker, destination, source, destination_pitch, source_pitch,
+                                      destination_rows, source_rows, width, height, depth, &all);
+
+    if (result != CUDA_SUCCESS)
+        return result;
     CUDA_MEMCPY2D flat = {
         .srcDevice = all.srcDevice,
         .srcHost = all.srcHost,
@@ -272,8 +288,8 @@ static CUresult copy_3d(struct vgpu_worker *worker, struct worker_stream *stream
     };
     worker->moved = width * height * depth;
     struct work_entry *work = worker_work_begin(worker, stream, release, watched);
-    CUresult result = depth == 1 ? worker->driver->cuMemcpy2DAsync_v2(&flat, stream->stream)
-                                 : worker->driver->cuMemcpy3DAsync_v2(&all, stream->stream);
+    result = depth == 1 ? worker->driver->cuMemcpy2DAsync_v2(&flat, stream->stream)
+                        : worker->driver->cuMemcpy3DAsync_v2(&all, stream->stream);
     return worker_work_end(worker, work, stream, result);
 }
 
@@ -304,26 +320,37 @@ CUresult worker_do_Copy3DWait(struct vgpu_worker *worker, const struct worker_ar
     return worker_wait_work(worker, stream->context, stream, 0, NULL, 0);
 }
 
+CUresult worker_fill_area(struct vgpu_worker *worker, uint64_t destination, uint64_t pitch,
+                          uint64_t width, uint64_t height, uint32_t element, uint64_t *bytes)
+{
+    uint64_t row, span;
+
+    if (element != 1 && element != 2 && element != 4)
+        return CUDA_ERROR_INVALID_VALUE;
+    if (__builtin_mul_overflow(width, element, &row) || !extent(pitch, 1, row, height, 1, &span) ||
+        !worker_in_memory(worker, destination, span))
+        return CUDA_ERROR_INVALID_VALUE;
+    *bytes = row * height;
+    return CUDA_SUCCESS;
+}
+
 CUresult worker_do_Memset(struct vgpu_worker *worker, const struct worker_args_Memset *args,
                           struct vgpu_answer *answer)
 {
     const struct vgpu_driver *driver = worker->driver;
     struct worker_stream *stream = worker_stream_enter(worker, args->stream_handle);
-    uint64_t row, bytes;
-    CUresult result;
+    uint64_t bytes;
 
     if (!stream)
         return CUDA_ERROR_INVALID_CONTEXT;
-    if (args->element != 1 && args->element != 2 && args->element != 4)
-        return CUDA_ERROR_INVALID_VALUE;
     if (!args->width || !args->height)
         return CUDA_SUCCESS;
-    if (__builtin_mul_overflow(args->width, args->element, &row) ||
-        !extent(args->pitch, 1, row, args->height, 1, &bytes) ||
-        !worker_in_memory(worker, args->destination, bytes))
-        return CUDA_ERROR_INVALID_VALUE;
+    CUresult result = worker_fill_area(worker, args->destination, args->pitch, args->width,
+                                       args->height, args->element, &bytes);
+    if (result != CUDA_SUCCESS)
+        return result;
 
-    worker->moved = row * args->height;
+    worker->moved = bytes;
     struct work_entry *work = worker_work_begin(worker, stream, 0, false);
     if (args->height == 1) {
         if (args->element == 1)

@@ -446,6 +446,18 @@ static CUresult learn_params(struct vgpu_worker *worker, struct worker_function 
     return CUDA_SUCCESS;
 }
 
+CUresult worker_params_fit(struct vgpu_worker *worker, struct worker_function *function,
+                           CUfunction driver_function, size_t bytes)
+{
+    if (!function->params_known) {
+        CUresult result = learn_params(worker, function, driver_function, NULL, NULL);
+        if (result != CUDA_SUCCESS)
+            return result;
+    }
+    return function->params_known && bytes < function->param_bytes ? CUDA_ERROR_INVALID_VALUE
+                                                                   : CUDA_SUCCESS;
+}
+
 CUresult worker_do_FunctionInfo(struct vgpu_worker *worker,
                                 const struct worker_args_FunctionInfo *args,
                                 struct vgpu_rsp_FunctionInfo *out, struct vgpu_answer *answer)
@@ -550,13 +562,9 @@ CUresult worker_do_Launch(struct vgpu_worker *worker, const struct worker_args_L
     }
     params = args->arguments + skip;
     size_t bytes = args->arguments_bytes - skip;
-    if (!function->params_known) {
-        result = learn_params(worker, function, args->function, NULL, NULL);
-        if (result != CUDA_SUCCESS)
-            return result;
-    }
-    if (function->params_known && bytes < function->param_bytes)
-        return CUDA_ERROR_INVALID_VALUE;
+    result = worker_params_fit(worker, function, args->function, bytes);
+    if (result != CUDA_SUCCESS)
+        return result;
     void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, (void *)params, CU_LAUNCH_PARAM_BUFFER_SIZE,
                      &bytes, CU_LAUNCH_PARAM_END};
     void **packed = bytes ? extra : NULL;

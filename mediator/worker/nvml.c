@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guest/libnvml/nvml_abi.h"
@@ -15,6 +16,7 @@
 #include "protocol/vgpu_nvml.h"
 
 #define DAEMON_PATIENCE_MS 1000
+#define DAEMON_SPACING_NS 1000000 /* between two questions, whatever the guest wants */
 #define HOST_PROCESSES 1024
 
 /* Pointers of one type, called through the type that the shape says. */
@@ -258,7 +260,9 @@ static bool ask_daemon(struct vgpu_worker *worker, uint32_t first, struct worker
 {
     struct worker_msg_vm_query query = {.first = first};
     struct pollfd p = {worker->link_fd, POLLIN, 0};
+    struct timespec spacing = {0, DAEMON_SPACING_NS};
 
+    nanosleep(&spacing, NULL);
     if (worker_link_send(worker->link_fd, WORKER_MSG_VM_QUERY, &query, sizeof(query), NULL, 0, 0))
         return false;
     while (!worker->stop && poll(&p, 1, DAEMON_PATIENCE_MS) == 1) {

@@ -111,6 +111,7 @@ void worker_insert(struct vgpu_worker *worker, enum vgpu_handle_type type, uint3
                   type == VGPU_TYPE_CONTEXT;
     slot->context = shared ? NULL : worker->current;
     slot->parent = 0;
+    slot->capture = 0;
     if (index >= worker->objects_used)
         worker->objects_used = index + 1;
 }
@@ -136,7 +137,12 @@ static void clear_slot(struct vgpu_worker *worker, struct worker_object *slot)
         free(slot->object);
         break;
     case VGPU_TYPE_STREAM:
+        if (((struct worker_stream *)slot->object)->capture_graph)
+            worker_capture_drop(worker, slot->object);
         worker_stream_drop(worker, slot->object);
+        break;
+    case VGPU_TYPE_GRAPH:
+        worker_graph_forget(slot->object);
         break;
     case VGPU_TYPE_MODULE:
     case VGPU_TYPE_LIBRARY:

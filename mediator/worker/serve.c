@@ -61,7 +61,8 @@ void worker_answer(struct vgpu_worker *worker, uint16_t opcode, uint32_t reply, 
 static bool outlives_context(uint16_t opcode)
 {
     return opcode == VGPU_OP_StreamDestroy || opcode == VGPU_OP_EventDestroy ||
-           opcode == VGPU_OP_BlobFree;
+           opcode == VGPU_OP_BlobFree || opcode == VGPU_OP_GraphDestroy ||
+           opcode == VGPU_OP_GraphExecDestroy;
 }
 
 void worker_execute_record(struct vgpu_worker *worker, const struct vgpu_record *record)
@@ -118,6 +119,7 @@ static bool wants_gate(uint16_t opcode)
     case VGPU_OP_Copy3D:
     case VGPU_OP_Copy3DWait:
     case VGPU_OP_Memset:
+    case VGPU_OP_GraphLaunch:
         return true;
     default:
         return false;

@@ -8,6 +8,8 @@ CUresult worker_do_CtxSynchronize(struct vgpu_worker *worker,
 {
     if (!worker->current)
         return CUDA_ERROR_INVALID_CONTEXT;
+    if (worker->captures)
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     return worker_wait_work(worker, worker->current, NULL, 0, NULL, 0);
 }
 
@@ -19,10 +21,18 @@ CUresult worker_do_StreamSynchronize(struct vgpu_worker *worker,
 
     if (!stream)
         return CUDA_ERROR_INVALID_CONTEXT;
+    if (stream->capture) {
+        /* The driver refuses, and drops what was captured. */
+        CUresult result = worker->driver->cuStreamQuery(stream->stream);
+        return result == CUDA_SUCCESS ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : result;
+    }
     return worker_wait_work(worker, stream->context, stream, 0, NULL, 0);
 }
 
-/* The stream has something to wait for from now on, though no work of its own. */
+/*
+ * The stream has something to wait for from now on, though no work of its own. An event of a
+ * capture makes it part of that.
+ */
 CUresult worker_do_StreamWaitEvent(struct vgpu_worker *worker,
                                    const struct worker_args_StreamWaitEvent *args,
                                    struct vgpu_answer *answer)
@@ -31,10 +41,24 @@ CUresult worker_do_StreamWaitEvent(struct vgpu_worker *worker,
 
     if (!stream)
         return CUDA_ERROR_INVALID_CONTEXT;
+    struct worker_object *event = worker_object(worker, VGPU_TYPE_EVENT, args->event_handle);
+    uint32_t capture = args->flags & CU_EVENT_WAIT_EXTERNAL ? 0 : event->capture;
+    if (capture && worker->captures && !stream->capture) {
+        worker_stream_mark(worker, stream);
+        worker_stream_mark(worker, &stream->context->default_stream);
+    }
     CUresult result = worker->driver->cuStreamWaitEvent(args->stream, args->event, args->flags);
-    if (result == CUDA_SUCCESS)
+    if (result != CUDA_SUCCESS)
+        return result;
+    CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+    if (capture && worker->captures && !stream->capture && stream->stream &&
+        worker->driver->cuStreamIsCapturing &&
+        worker->driver->cuStreamIsCapturing(args->stream, &status) == CUDA_SUCCESS &&
+        status != CU_STREAM_CAPTURE_STATUS_NONE)
+        stream->capture = capture;
+    if (!stream->capture)
         worker_submitted(worker, stream);
-    return result;
+    return CUDA_SUCCESS;
 }
 
 CUresult worker_do_EventSynchronize(struct vgpu_worker *worker,
@@ -59,7 +83,10 @@ CUresult worker_do_EventRecord(struct vgpu_worker *worker,
             return CUDA_ERROR_NOT_SUPPORTED;
         return worker->driver->cuEventRecordWithFlags(args->event, args->stream, args->flags);
     }
-    return worker->driver->cuEventRecord(args->event, args->stream);
+    CUresult result = worker->driver->cuEventRecord(args->event, args->stream);
+    if (result == CUDA_SUCCESS)
+        worker_object(worker, VGPU_TYPE_EVENT, args->event_handle)->capture = stream->capture;
+    return result;
 }
 
 CUresult worker_do_EventDestroy(struct vgpu_worker *worker,

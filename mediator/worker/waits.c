@@ -266,6 +266,17 @@ static bool mark_end(struct vgpu_worker *worker, struct worker_stream *stream)
     return true;
 }
 
+void worker_stream_mark(struct vgpu_worker *worker, struct worker_stream *stream)
+{
+    if (!stream->active || worker_context_use(worker, stream->context) != CUDA_SUCCESS)
+        return;
+    poll_stream(worker, stream, true);
+    if (stream->active && !mark_end(worker, stream)) {
+        worker->driver->cuStreamSynchronize(stream->stream);
+        finish_up_to(worker, stream, stream->submitted, CUDA_SUCCESS);
+    }
+}
+
 /* Has the stream's last piece stand for everything submitted anywhere up to number. */
 static void raise_end(struct vgpu_worker *worker, struct worker_stream *stream, uint64_t number)
 {
@@ -328,6 +339,12 @@ struct work_entry *worker_work_begin(struct vgpu_worker *worker, struct worker_s
 
     if (!measure && !release && !watched)
         return NULL;
+    if (stream->capture) {
+        /* No correct guest has a captured copy use a stage, which is gone when the graph runs. */
+        if (release)
+            vgpu_host_release(&worker->host, release - 1);
+        return NULL;
+    }
     if (release && worker->release_count >= RELEASE_WORDS) {
         worker->violation = "a release word is named again before it was set";
         return NULL;
@@ -361,6 +378,8 @@ CUresult worker_work_end(struct vgpu_worker *worker, struct work_entry *entry,
             entry_free(worker, stream->context, entry);
         return result;
     }
+    if (stream->capture)
+        return CUDA_SUCCESS; /* the graph's work, later */
     worker_submitted(worker, stream);
     stream->context->error = CUDA_SUCCESS;
     if (!entry)
@@ -432,7 +451,7 @@ static void flush_prints(struct vgpu_worker *worker, const struct wait_entry *wa
 static CUresult finish_wait(struct vgpu_worker *worker, const struct wait_entry *wait,
                             CUresult result)
 {
-    if (result == CUDA_SUCCESS && worker->prints)
+    if (result == CUDA_SUCCESS && worker->prints && !worker->captures)
         flush_prints(worker, wait);
     if (result != CUDA_SUCCESS || !wait->finish)
         return result;
@@ -502,7 +521,7 @@ CUresult worker_wait_work(struct vgpu_worker *worker, struct worker_context *con
         if (each->stream && !each->destroyed)
             mark_end(worker, each);
     }
-    if (!busy && context->error == CUDA_SUCCESS) {
+    if (!busy && context->error == CUDA_SUCCESS && !worker->captures) {
         /* The driver may know of more than was given to it here: a fault elsewhere, say. */
         each = stream ? stream : &context->default_stream;
         result = worker->driver->cuStreamQuery(each->stream);

@@ -45,6 +45,8 @@ struct worker_stream {
     uint64_t submitted, finished; /* numbers of the last piece given, and known to be done */
     TAILQ_HEAD(work_list, work_entry) work; /* what is looked for, in order */
     uint32_t waits;                         /* answers that wait for it */
+    uint32_t capture;       /* number of the capture it is part of, or 0 */
+    uint32_t capture_graph; /* where a capture began: handle of its graph */
     bool active;
     bool destroyed; /* the driver's stream is gone; freed when it is done and nobody waits */
 };
@@ -79,6 +81,7 @@ struct worker_object {
     void *object;    /* the driver's handle, or ours for CONTEXT, FUNCTION, KERNEL, STREAM, BLOB */
     struct worker_context *context; /* NULL: belongs to the process */
     uint32_t parent;                /* MODULE: handle of the library it came from, or 0 */
+    uint32_t capture;               /* EVENT: number of the capture it was recorded in last, or 0 */
 };
 
 struct vgpu_blob {
@@ -140,6 +143,9 @@ struct vgpu_worker {
     struct wait_entry *wait_slots;      /* by reply slot */
     TAILQ_HEAD(, wait_entry) waits;
     uint32_t wait_count;
+
+    uint32_t captures, last_capture; /* going on; number of the newest */
+    struct vgpu_mailbox *mailbox;    /* in the arena; NULL: not told yet */
 
     /* The record being executed. */
     const struct vgpu_record *record;
@@ -260,6 +266,40 @@ bool worker_in_flight(const struct vgpu_worker *worker);
  * for the GPU, sets the release words of its work.
  */
 void worker_waits_purge(struct vgpu_worker *worker, struct worker_context *context);
+
+/*
+ * The stream may not be asked any more, because it is to be captured or, a default stream, because a
+ * blocking stream is: an event stands for what it has been given.
+ */
+void worker_stream_mark(struct vgpu_worker *worker, struct worker_stream *stream);
+
+/* ---- graph.c: capture and graphs ---- */
+/* An inline copy into a graph, which keeps the bytes from then on. */
+CUresult worker_capture_inline(struct vgpu_worker *worker, CUdeviceptr destination,
+                               const void *data, size_t bytes, CUstream stream);
+/* A stream where a capture began is being destroyed: the driver drops the capture. */
+void worker_capture_drop(struct vgpu_worker *worker, struct worker_stream *stream);
+/*
+ * pointer goes to release when the graph that is being captured in stream, and all that is made of
+ * it, are gone. On failure it stays the caller's.
+ */
+CUresult worker_capture_own(struct vgpu_worker *worker, CUstream stream, void *pointer,
+                            CUhostFn release);
+/* Frees what the worker keeps of a graph; the driver's graph is not touched. */
+void worker_graph_forget(struct worker_graph *graph);
+
+/* ---- memory.c, module.c: checks that graphs need, too ---- */
+/* The driver's box for a copy; CUDA_ERROR_INVALID_VALUE: an end is not in the guest's memory. */
+CUresult worker_copy_box(struct vgpu_worker *worker, uint64_t destination, uint64_t source,
+                         uint64_t destination_pitch, uint64_t source_pitch,
+                         uint64_t destination_rows, uint64_t source_rows, uint64_t width,
+                         uint64_t height, uint64_t depth, CUDA_MEMCPY3D *box);
+/* Whether a fill stays inside memory, and how many bytes it writes. */
+CUresult worker_fill_area(struct vgpu_worker *worker, uint64_t destination, uint64_t pitch,
+                          uint64_t width, uint64_t height, uint32_t element, uint64_t *bytes);
+/* Learns the size of a function's parameters; bytes must be enough for them. */
+CUresult worker_params_fit(struct vgpu_worker *worker, struct worker_function *function,
+                           CUfunction driver_function, size_t bytes);
 
 /* ---- output.c: what kernels print ---- */
 /* Has the driver's standard output caught. Before any thread is started. 0 or -1. */

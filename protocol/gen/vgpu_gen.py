@@ -24,6 +24,7 @@ HANDLES = {
     "func": ("VGPU_TYPE_FUNCTION", "CUfunction"), "lib": ("VGPU_TYPE_LIBRARY", "CUlibrary"),
     "kern": ("VGPU_TYPE_KERNEL", "CUkernel"), "stream": ("VGPU_TYPE_STREAM", "CUstream"),
     "event": ("VGPU_TYPE_EVENT", "CUevent"), "blob": ("VGPU_TYPE_BLOB", "struct vgpu_blob *"),
+    "graph": ("VGPU_TYPE_GRAPH", "struct worker_graph *"), "exec": ("VGPU_TYPE_GRAPH_EXEC", "CUgraphExec"),
     "fn": (None, "CUfunction"),
 }
 RECORD_BYTES, RECORD_MAX, REPLY_PAYLOAD = 16, 64 << 10, 4032
@@ -335,6 +336,7 @@ def host_header(ops, drivers):
 
 struct vgpu_worker;
 struct vgpu_blob;
+struct worker_graph;
 
 /* The driver library's entry points; those marked optional may be NULL. */
 struct vgpu_driver {

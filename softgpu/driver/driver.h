@@ -99,6 +99,10 @@ enum object_type {
     OBJECT_EVENT,
     OBJECT_POOL,
     OBJECT_PHYSICAL,
+    OBJECT_GRAPH,
+    OBJECT_NODE,
+    OBJECT_EXEC,
+    OBJECT_USER,
 };
 
 uint64_t handle_new(enum object_type type, void *object); /* 0: no memory */
@@ -126,6 +130,8 @@ struct device {
 };
 
 struct op;
+struct capture;
+struct node;
 
 struct stream {
     struct link of_context; /* in context.streams; the legacy stream is not listed */
@@ -141,6 +147,9 @@ struct stream {
     uint64_t last_seq; /* of the last op queued */
     size_t queued;     /* ops */
     CUlaunchAttributeValue window, sync_policy, sync_domain, sync_map;
+    struct capture *capture; /* NULL: what is submitted is queued */
+    struct node **capture_deps;
+    size_t capture_dep_count;
 };
 
 struct context {
@@ -336,6 +345,10 @@ struct event {
     uint64_t handle;
     unsigned flags;
     struct marker *marker; /* NULL: never recorded */
+    bool captured;           /* recorded in a capture last */
+    struct capture *capture; /* which one, while that goes on */
+    struct node **capture_deps;
+    size_t capture_dep_count;
 };
 
 struct marker *marker_new(void);
@@ -437,6 +450,15 @@ static inline CUstream per_thread(CUstream stream)
 bool copy_run(const struct copy *copy); /* false: an address was not live */
 bool fill_run(const struct fill *fill);
 size_t copy_bytes(const struct copy *copy);
+
+/* graph.c. Lock held. */
+void capture_op(struct stream *stream, struct op *op); /* takes op over */
+/* For what a capturing stream may not do, which invalidates the capture. */
+CUresult capture_forbids(struct stream *stream);
+CUresult capture_record(struct stream *stream, struct event *event, unsigned flags);
+CUresult capture_wait(struct stream *stream, struct event *event, unsigned flags);
+void capture_event_over(struct event *event);
+void capture_stream_destroyed(struct stream *stream);
 
 /* pool.c: take over an op that has become ready. False: no thread could be started. */
 bool pool_start_kernels(void);

@@ -7,6 +7,7 @@ void event_free(struct event *event)
 {
     list_remove(&event->of_context);
     handle_free(event->handle);
+    free(event->capture_deps);
     marker_drop(event->marker);
     free(event);
 }
@@ -83,14 +84,17 @@ CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int fla
         return r;
     if (flags & ~(unsigned)CU_EVENT_RECORD_EXTERNAL)
         return leave(CUDA_ERROR_INVALID_VALUE);
-    if (flags & CU_EVENT_RECORD_EXTERNAL) /* only inside a capture */
-        return leave(CUDA_ERROR_ILLEGAL_STATE);
     r = stream_for_work(context_current(), stream, &s);
     if (r)
         return leave(r);
     e = handle_get(HANDLE(event), OBJECT_EVENT);
     if (!e || s->ctx != e->ctx)
         return leave(CUDA_ERROR_INVALID_HANDLE);
+    if (s->capture)
+        return leave(capture_record(s, e, flags));
+    if (flags & CU_EVENT_RECORD_EXTERNAL) /* only inside a capture */
+        return leave(CUDA_ERROR_ILLEGAL_STATE);
+    capture_event_over(e);
     m = marker_new();
     op = m ? op_new(OP_RECORD) : NULL;
     if (!op) {
@@ -121,14 +125,16 @@ CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags)
         return r;
     if (flags & ~(unsigned)CU_EVENT_WAIT_EXTERNAL)
         return leave(CUDA_ERROR_INVALID_VALUE);
-    if (flags & CU_EVENT_WAIT_EXTERNAL)
-        return leave(CUDA_ERROR_ILLEGAL_STATE);
     r = stream_for_work(context_current(), stream, &s);
     if (r)
         return leave(r);
     e = handle_get(HANDLE(event), OBJECT_EVENT);
     if (!e)
         return leave(CUDA_ERROR_INVALID_HANDLE);
+    if (s->capture || (e->capture && !(flags & CU_EVENT_WAIT_EXTERNAL)))
+        return leave(capture_wait(s, e, flags));
+    if (flags & CU_EVENT_WAIT_EXTERNAL)
+        return leave(CUDA_ERROR_ILLEGAL_STATE);
     if (!e->marker || e->marker->done)
         return leave(CUDA_SUCCESS);
     op = op_new(OP_WAIT_EVENT);
@@ -147,6 +153,8 @@ CUresult cuEventQuery(CUevent event)
 
     if (r)
         return r;
+    if (e->captured)
+        return leave(CUDA_ERROR_CAPTURED_EVENT);
     if (e->marker && !e->marker->done)
         return leave(CUDA_ERROR_NOT_READY);
     return leave_synchronised(e->ctx, CUDA_SUCCESS);
@@ -173,6 +181,8 @@ CUresult cuEventSynchronize(CUevent event)
 
     if (r)
         return r;
+    if (e->captured)
+        return leave(CUDA_ERROR_CAPTURED_EVENT);
     ctx = e->ctx;
     if (e->marker)
         r = wait_marker(ctx, e->marker);

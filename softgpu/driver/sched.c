@@ -257,6 +257,10 @@ void sched_run(void)
 
 void op_submit(struct stream *s, struct op *op)
 {
+    if (s->capture && !op->on_stack) {
+        capture_op(s, op);
+        return;
+    }
     op->next = NULL;
     op->stream = s;
     op->seq = drv.next_seq++;
@@ -308,6 +312,10 @@ static void unlink_op(struct op *op)
 
 CUresult op_begin_caller(struct stream *s, struct op *op)
 {
+    CUresult forbidden = capture_forbids(s);
+
+    if (forbidden)
+        return forbidden;
     memset(op, 0, offsetof(struct op, grid.small));
     op->kind = OP_CALLER;
     op->on_stack = true;

@@ -168,6 +168,7 @@ CUresult cuStreamDestroy_v2(CUstream stream)
     if (!s)
         return leave(CUDA_ERROR_INVALID_HANDLE);
     handle_free(s->handle);
+    capture_stream_destroyed(s);
     /* Queued work still runs; the stream goes with its last op. */
     s->destroyed = true;
     stream_release(s);
@@ -187,6 +188,9 @@ CUresult cuStreamSynchronize(CUstream stream)
 
     if (r)
         return r;
+    r = capture_forbids(s);
+    if (r)
+        return leave(r);
     ctx = s->ctx; /* the stream may be gone once waited for */
     r = stream_wait(s);
     return leave_synchronised(ctx, r);
@@ -200,6 +204,9 @@ CUresult cuStreamQuery(CUstream stream)
 
     if (r)
         return r;
+    r = capture_forbids(s);
+    if (r)
+        return leave(r);
     if (stream_busy(s))
         return leave(CUDA_ERROR_NOT_READY);
     return leave_synchronised(s->ctx, CUDA_SUCCESS);
@@ -368,84 +375,7 @@ CUresult cuStreamAttachMemAsync(CUstream stream, CUdeviceptr ptr, size_t bytes, 
     return r ? r : leave(CUDA_ERROR_INVALID_VALUE);
 }
 
-/* ---- capture --------------------------------------------------------------------------------- */
-
-static CUresult no_capture(const char *call)
-{
-    struct context *ctx;
-    CUresult r = enter_context(&ctx);
-
-    return r ? r : leave(UNSUPPORTED(call, "stream capture"));
-}
-
-CUresult cuStreamBeginCapture_v2(CUstream stream, CUstreamCaptureMode mode)
-{
-    (void)stream;
-    (void)mode;
-    return no_capture("cuStreamBeginCapture");
-}
-
-EXTRA(cuStreamBeginCapture, (CUstream stream))
-{
-    return cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL);
-}
-
-CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph)
-{
-    struct context *ctx;
-    struct stream *s;
-    CUresult r = enter_stream(stream, &ctx, &s);
-
-    if (r)
-        return r;
-    if (graph)
-        *graph = NULL;
-    /* No capture can have begun. */
-    return leave(CUDA_ERROR_ILLEGAL_STATE);
-}
-
-CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status)
-{
-    struct context *ctx;
-    struct stream *s;
-    CUresult r = enter_stream(stream, &ctx, &s);
-
-    if (r)
-        return r;
-    if (!status)
-        return leave(CUDA_ERROR_INVALID_VALUE);
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
-    return leave(CUDA_SUCCESS);
-}
-
-/* With no capture the manual defines only the status; the other outputs stay as they are. */
-EXTRA(cuStreamGetCaptureInfo, (CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id))
-{
-    (void)id;
-    return cuStreamIsCapturing(stream, status);
-}
-
-CUresult cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id,
-                                   CUgraph *graph, const CUgraphNode **dependencies, size_t *count)
-{
-    (void)id;
-    (void)graph;
-    (void)dependencies;
-    (void)count;
-    return cuStreamIsCapturing(stream, status);
-}
-
-CUresult cuStreamGetCaptureInfo_v3(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id,
-                                   CUgraph *graph, const CUgraphNode **dependencies,
-                                   const CUgraphEdgeData **edges, size_t *count)
-{
-    (void)id;
-    (void)graph;
-    (void)dependencies;
-    (void)edges;
-    (void)count;
-    return cuStreamIsCapturing(stream, status);
-}
+/* ---- capture (the rest is in graph.c) ---- */
 
 CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
 {
@@ -587,12 +517,17 @@ PTSZ(cuStreamSetAttribute, (CUstream s, CUlaunchAttributeID a, const CUlaunchAtt
 PTSZ(cuStreamCopyAttributes, (CUstream d, CUstream s), (per_thread(d), per_thread(s)))
 PTSZ(cuStreamAttachMemAsync, (CUstream s, CUdeviceptr p, size_t b, unsigned int f),
      (per_thread(s), p, b, f))
-PTSZ(cuStreamBeginCapture, (CUstream s), (per_thread(s)))
 PTSZ(cuStreamBeginCapture_v2, (CUstream s, CUstreamCaptureMode m), (per_thread(s), m))
+EXTRA(cuStreamBeginCapture_ptsz, (CUstream s))
+{
+    return cuStreamBeginCapture_v2(per_thread(s), CU_STREAM_CAPTURE_MODE_GLOBAL);
+}
 PTSZ(cuStreamEndCapture, (CUstream s, CUgraph *g), (per_thread(s), g))
 PTSZ(cuStreamIsCapturing, (CUstream s, CUstreamCaptureStatus *c), (per_thread(s), c))
-PTSZ(cuStreamGetCaptureInfo, (CUstream s, CUstreamCaptureStatus *c, cuuint64_t *i),
-     (per_thread(s), c, i))
+EXTRA(cuStreamGetCaptureInfo_ptsz, (CUstream s, CUstreamCaptureStatus *c, cuuint64_t *i))
+{
+    return cuStreamGetCaptureInfo_v2(per_thread(s), c, i, NULL, NULL, NULL);
+}
 PTSZ(cuStreamGetCaptureInfo_v2,
      (CUstream s, CUstreamCaptureStatus *c, cuuint64_t *i, CUgraph *g, const CUgraphNode **d,
       size_t *n),

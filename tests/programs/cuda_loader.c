@@ -32,7 +32,17 @@
     X(cuStreamCreateWithPriority) X(cuStreamDestroy_v2) X(cuStreamSynchronize) X(cuStreamQuery) \
     X(cuStreamWaitEvent) X(cuStreamGetPriority) X(cuStreamGetFlags) X(cuStreamGetCtx) X(cuLaunchHostFunc) \
     X(cuEventCreate) X(cuEventDestroy_v2) X(cuEventRecord) X(cuEventQuery) X(cuEventSynchronize) \
-    X(cuEventElapsedTime) X(cuLaunchKernel) X(cuLaunchKernelEx)
+    X(cuEventElapsedTime) X(cuLaunchKernel) X(cuLaunchKernelEx) X(cuStreamBeginCapture_v2) \
+    X(cuStreamEndCapture) X(cuStreamIsCapturing) X(cuStreamGetCaptureInfo_v2) \
+    X(cuStreamUpdateCaptureDependencies) X(cuThreadExchangeStreamCaptureMode) X(cuGraphCreate) \
+    X(cuGraphClone) X(cuGraphDestroy) X(cuGraphGetNodes) X(cuGraphGetRootNodes) X(cuGraphNodeGetType) \
+    X(cuGraphGetEdges) X(cuGraphAddKernelNode_v2) X(cuGraphAddMemcpyNode) X(cuGraphAddMemsetNode) \
+    X(cuGraphAddEmptyNode) X(cuGraphAddChildGraphNode) X(cuGraphAddEventRecordNode) \
+    X(cuGraphAddDependencies) X(cuGraphDestroyNode) X(cuGraphNodeFindInClone) X(cuGraphNodeSetEnabled) \
+    X(cuGraphInstantiateWithFlags) X(cuGraphExecGetFlags) X(cuGraphExecKernelNodeSetParams_v2) \
+    X(cuGraphExecUpdate_v2) X(cuGraphExecDestroy) X(cuGraphUpload) X(cuGraphLaunch) \
+    X(cuStreamAddCallback) X(cuStreamWaitValue32_v2) X(cuStreamWaitValue64_v2) \
+    X(cuStreamWriteValue32_v2) X(cuStreamWriteValue64_v2)
 /* clang-format on */
 
 #define SLOT(name) __attribute__((used)) static void *slot_##name;

@@ -9,6 +9,7 @@
 
 struct vgpu_worker;
 struct vgpu_blob;
+struct worker_graph;
 
 /* The driver library's entry points; those marked optional may be NULL. */
 struct vgpu_driver {
