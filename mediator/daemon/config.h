@@ -86,6 +86,7 @@ struct config_identity {
     uint32_t pool;     /* ASCII letter */
     uint32_t priority; /* 0 low, 1 medium, 2 high */
     struct config_limits limits;
+    int64_t changed_at; /* of a database record, seconds; 0: from a file */
 };
 
 struct config_vm {
