@@ -3,9 +3,9 @@
  * estimate.h - how much GPU time a piece of work will take, learned from pieces like it
  *
  * Pieces are alike when they are the same call and, for launches, the same function, grid and
- * block. A direct-mapped table of fixed size: a piece that falls on another's place takes it over
- * and starts anew from its first measurement. Exponentially weighted average, a quarter for the
- * newest.
+ * block, or the same graph. A direct-mapped table of fixed size: a piece that falls on another's
+ * place takes it over and starts anew from its first measurement. Exponentially weighted average, a
+ * quarter for the newest.
  */
 #ifndef VGPU_WORKER_ESTIMATE_H
 #define VGPU_WORKER_ESTIMATE_H

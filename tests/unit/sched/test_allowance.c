@@ -80,6 +80,18 @@ static void launches_are_told_apart_by_function_grid_and_block(void **state)
     assert_true(estimate_key(&base.record) != key);
 }
 
+static void graphs_are_told_apart(void **state)
+{
+    struct vgpu_req_GraphLaunch a = {.exec = 5}, b = {.exec = 6};
+
+    a.record.opcode = b.record.opcode = VGPU_OP_GraphLaunch;
+    a.record.size = b.record.size = VGPU_REQ_BYTES_GraphLaunch;
+    assert_true(estimate_key(&a.record) != estimate_key(&b.record));
+    b.exec = 5;
+    b.stream = 9;
+    assert_true(estimate_key(&a.record) == estimate_key(&b.record));
+}
+
 static void estimates_follow_what_is_measured(void **state)
 {
     static struct estimates estimates;
@@ -103,6 +115,7 @@ int main(void)
         cmocka_unit_test(submissions_stop_at_their_allowance),
         cmocka_unit_test(work_in_flight_stops_at_its_limit_and_never_what_would_be_alone),
         cmocka_unit_test(launches_are_told_apart_by_function_grid_and_block),
+        cmocka_unit_test(graphs_are_told_apart),
         cmocka_unit_test(estimates_follow_what_is_measured),
     };
 
