@@ -23,6 +23,7 @@ struct hv_vm {
     char uuid[VGPU_UUID_SIZE];
     char name[VGPU_NAME_SIZE]; /* as people named it, made printable */
     bool running;
+    bool suspended; /* or paused: neither to be stopped nor set up without harm */
 };
 
 /* The properties of a VM's device. */

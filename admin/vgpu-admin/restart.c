@@ -202,6 +202,12 @@ int change_vm(struct context *c, const struct vgpu_vm *old, const struct vgpu_vm
             return fail(c, STATUS_HYPERVISOR,
                         "nothing was changed, since the hypervisor could not be asked: %s", error);
     }
+    /* Shutting a suspended VM down would throw its memory away. */
+    if (device && found > 0 && known.suspended && !c->value[OPT_NO_RESTART])
+        return fail(
+            c, STATUS_HYPERVISOR,
+            "nothing was changed, since the VM is suspended or paused; resume it or shut it "
+            "down first, or use --no-restart");
     if (device)
         show_change(c, old, vm);
     if (device && found > 0 && known.running && !c->value[OPT_NO_RESTART]) {
@@ -210,7 +216,7 @@ int change_vm(struct context *c, const struct vgpu_vm *old, const struct vgpu_vm
             return fail(c, STATUS_DECLINED, "nothing was changed; the VM runs as it did");
         return restart(c, hv, old, vm, fields, true);
     }
-    if (device && found > 0 && !known.running)
+    if (device && found > 0 && !known.running && !known.suspended)
         return restart(c, hv, old, vm, fields, false);
     code = vgpu_update_vm(c->db, vm, fields);
     if (code)

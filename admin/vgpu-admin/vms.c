@@ -397,7 +397,10 @@ int cmd_scan_vms(struct context *c)
         for (; i < count && rows[i].registered == registered && rows[i].record.pool_id == pool[0];
              i++) {
             row = json_pack("{s:s, s:s, s:s, s:b}", "vm_uuid", rows[i].vm->uuid, "name",
-                            rows[i].vm->name, "power", rows[i].vm->running ? "running" : "halted",
+                            rows[i].vm->name, "power",
+                            rows[i].vm->running     ? "running"
+                            : rows[i].vm->suspended ? "suspended"
+                                                    : "halted",
                             "registered", registered);
             if (registered) {
                 json_object_set_new(row, "pool", json_string(pool));

@@ -75,7 +75,8 @@ static int xe_list(struct hv_vm **vms, size_t *count, char *error)
         } else if (n && (value = field(line, "name-label"))) {
             hypervisor_name(list[n - 1].name, value);
         } else if (n && (value = field(line, "power-state"))) {
-            list[n - 1].running = strncmp(value, "halted", 6) != 0;
+            list[n - 1].running = !strncmp(value, "running", 7);
+            list[n - 1].suspended = !list[n - 1].running && strncmp(value, "halted", 6) != 0;
         }
     }
     free(output);

@@ -359,6 +359,14 @@ def test_a_halted_vm_is_not_started(b):
     assert b.xe["vms"][U1]["platform"]["device-model-args"] == DEVICE.format("A", 0, 1)
 
 
+def test_a_suspended_vm_is_not_shut_down(b):
+    register(b, "suspended")
+    b.store()
+    assert "resume it" in b.run("set-pool", f"--vm-uuid={U1}", "--pool=B", "--yes", status=5)
+    expect_old(b, "suspended")
+    assert {call[0] for call in b.xe["calls"]} == {"vm-list"}
+
+
 def test_scan_groups_by_pool_and_shows_strangers(b):
     register(b)
     output = b.run("scan-vms")
