@@ -23,6 +23,8 @@ uint64_t estimate_key(const struct vgpu_record *record)
         for (unsigned i = 0; i < 3; i++)
             hash = mix(hash, (uint64_t)launch->grid[i] << 32 | launch->block[i]);
     }
+    if (record->opcode == VGPU_OP_GraphLaunch && record->size >= VGPU_REQ_BYTES_GraphLaunch)
+        hash = mix(hash, ((const struct vgpu_req_GraphLaunch *)record)->exec);
     return hash ? hash : 1;
 }
 
