@@ -236,6 +236,11 @@ static CUresult copy(uint64_t to, enum expect to_expect, uint64_t from, enum exp
     result = vgpu_stream(stream, context, &wire);
     if (unlikely(result != CUDA_SUCCESS))
         return result;
+    uint32_t capture = vgpu_stream_capture(wire);
+    if (unlikely(capture && wait)) { /* nothing can be waited for */
+        vgpu_capture_invalidate(capture);
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    }
     if (!bytes)
         return CUDA_SUCCESS;
     result = classify(to, bytes, to_expect, &to_kind);
@@ -249,7 +254,6 @@ static CUresult copy(uint64_t to, enum expect to_expect, uint64_t from, enum exp
             return vgpu_rpc_CopyWait(to, from, bytes, wire);
         return vgpu_rpc_Copy(to, from, bytes, wire, 0);
     }
-    uint32_t capture = vgpu_stream_capture(wire);
     if (unlikely(capture))
         return copy_captured(to, to_kind, from, bytes, wire, capture);
     if (to_kind == VGPU_PAGEABLE && from_kind == VGPU_PAGEABLE) {
@@ -527,6 +531,11 @@ static CUresult copy_box(const CUDA_MEMCPY3D *c, CUstream stream, bool wait)
     result = vgpu_stream(stream, context, &wire);
     if (result != CUDA_SUCCESS)
         return result;
+    uint32_t capture = vgpu_stream_capture(wire);
+    if (unlikely(capture && wait)) {
+        vgpu_capture_invalidate(capture);
+        return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    }
     struct box b;
     result = box_of(c, &b);
     if (result != CUDA_SUCCESS || !b.width || !b.height || !b.depth)
@@ -549,7 +558,6 @@ static CUresult copy_box(const CUDA_MEMCPY3D *c, CUstream stream, bool wait)
         return vgpu_rpc_Copy3D(b.to.address, b.from.address, b.to.pitch, b.from.pitch, b.to.rows,
                                b.from.rows, b.width, b.height, b.depth, wire, 0);
     }
-    uint32_t capture = vgpu_stream_capture(wire);
     if (unlikely(capture)) {
         vgpu_capture_invalidate(capture);
         VGPU_REFUSE("capture of a pitched copy with memory that is not pinned");

@@ -23,7 +23,7 @@ if exported != names:
     failures.append(f"missing {sorted(names - exported)[:10]}, not in the list {sorted(exported - names)[:10]}")
 if re.findall(r"\(SONAME\).*\[(.*)\]", dynamic) != ["libcuda.so.1"]:
     failures.append("soname is not libcuda.so.1")
-foreign = [n for n in needed if not re.match(r"(libc\.so|ld-linux|libpthread\.so|libdl\.so)", n)]
+foreign = [n for n in needed if not re.match(r"(libc\.so|ld-linux|libpthread\.so|libdl\.so|lib(?:a|ub|t)san\.so)", n)]
 if foreign:
     failures.append(f"needs {foreign}")
 if failures:
