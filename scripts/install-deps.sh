@@ -19,7 +19,7 @@ packages=(
     # our QEMU
     dpkg-dev libglib2.0-dev libpixman-1-dev libfdt-dev zlib1g-dev flex bison python3-venv xz-utils
     # the test VMs
-    busybox-static pciutils cpio binutils file
+    busybox-static pciutils cpio binutils file procps
 )
 
 say() { printf 'deps: %s\n' "$*"; }
