@@ -4,7 +4,7 @@
 BUILD ?= build
 PREFIX ?= /usr/local
 
-.PHONY: all help deps demo check bench install clean
+.PHONY: all help deps demo check bench bench-sched install clean
 
 all: deps
 	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --prefix=$(PREFIX) >$(BUILD)-setup.log 2>&1 \
@@ -17,6 +17,7 @@ help:
 	@echo "make demo     boot two VMs and run CUDA programs in both through the mediator"
 	@echo "make check    pass all tests"
 	@echo "make bench    time the driver API natively and through the mediator (NVIDIA GPU, else software)"
+	@echo "make bench-sched  share a GPU between tenants under each policy, report in bench-sched/"
 	@echo "make install  install the host side under PREFIX ($(PREFIX))"
 	@echo "make clean    remove what was built in the tree"
 
@@ -31,6 +32,9 @@ check: deps
 
 bench: all
 	@python3 scripts/bench.py --build $(BUILD)
+
+bench-sched: all
+	@python3 scripts/bench_sched.py --build $(BUILD)
 
 install: all
 	meson install -C $(BUILD) --no-rebuild

@@ -79,7 +79,9 @@
     X(TEXT, nvmlDeviceGetBoardPartNumber)                                                          \
     X(TEXT, nvmlDeviceGetInforomImageVersion)                                                      \
     X(TEXTA, nvmlDeviceGetInforomVersion)                                                          \
-    X(U32X2, nvmlDeviceGetGspFirmwareMode)
+    X(U32X2, nvmlDeviceGetGspFirmwareMode)                                                         \
+    X(U32, nvmlDeviceGetPcieReplayCounter)                                                         \
+    X(U32, nvmlDeviceGetRetiredPagesPendingStatus)
 
 enum vgpu_nvml_read {
     VGPU_NVML_READ_NONE,

@@ -203,8 +203,8 @@ def report(about, results, options):
             total = sum(one["steady_work"] for one in result["tenants"])
             index = fairness(case, result)
             for number, one in enumerate(result["tenants"]):
-                rate = one["work"] / one["seconds"] / base if base else 0
-                cells = [policy, f"{number}", f"{one['load']} {one['priority']}", f"{rate:.3f}",
+                rate = f"{one['work'] / one['seconds'] / base:.3f}" if base else "-"
+                cells = [policy, f"{number}", f"{one['load']} {one['priority']}", rate,
                          f"{one['steady_work'] / total:.3f}" if total else "-"]
                 cells += [f"{one['latency_us'].get(q, float('nan')) / 1e3:.3f}" for q in ("p50", "p95", "p99", "max")]
                 cells += [str(one["mediator"]["turns"]) if "mediator" in one else "-",

@@ -154,6 +154,8 @@ int change_vm(struct context *c, const struct vgpu_vm *old, const struct vgpu_vm
 
 /* daemon.c: what the daemon's control socket says to `stats`; NULL with one line in error. */
 json_t *daemon_stats(struct context *c, char *error, size_t size);
+/* Whether the running daemon has put the VM into quarantine by itself. */
+bool daemon_quarantines(struct context *c, uint32_t vm_id);
 
 /* the commands */
 int cmd_list_pools(struct context *c);

@@ -62,3 +62,22 @@ json_t *daemon_stats(struct context *c, char *error, size_t size)
     free(text);
     return root;
 }
+
+bool daemon_quarantines(struct context *c, uint32_t vm_id)
+{
+    char error[512];
+    json_t *stats = daemon_stats(c, error, sizeof(error)), *entry;
+    bool result = false;
+    size_t i;
+
+    json_array_foreach(json_object_get(stats, "vms"), i, entry)
+    {
+        const char *backend = json_string_value(json_object_get(entry, "backend"));
+
+        if (json_integer_value(json_object_get(entry, "vm_id")) == vm_id && backend &&
+            !strcmp(backend, "device") && json_is_true(json_object_get(entry, "quarantined")))
+            result = true;
+    }
+    json_decref(stats);
+    return result;
+}

@@ -32,12 +32,13 @@ static json_t *pool_json(const struct vgpu_pool *pool)
 int cmd_list_pools(struct context *c)
 {
     struct vgpu_pool *pools;
-    json_t *rows = json_array();
+    json_t *rows;
     size_t count;
     int code = vgpu_list_pools(c->db, &pools, &count);
 
     if (code)
         return fail_db(c, code);
+    rows = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(rows, pool_json(&pools[i]));
     free(pools);

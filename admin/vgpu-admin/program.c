@@ -85,13 +85,14 @@ int program_run(const char *const argv[], unsigned limit, char **output, char *e
 {
     struct stream streams[2] = {{.fd = -1}, {.fd = -1}};
     int64_t deadline = now_ms() + (int64_t)limit * 1000;
+    const char *slash = strrchr(argv[0], '/'), *name = slash ? slash + 1 : argv[0];
     int pipes[2][2] = {{-1, -1}, {-1, -1}}, status = 0, result = -1, ended = 0;
     const char *why = NULL;
     pid_t pid;
 
     *output = NULL;
     if (pipe2(pipes[0], O_CLOEXEC) != 0 || pipe2(pipes[1], O_CLOEXEC) != 0) {
-        snprintf(error, HV_ERROR, "%s: %s", argv[0], strerror(errno));
+        snprintf(error, HV_ERROR, "%s: %s", name, strerror(errno));
         return -1;
     }
     fflush(NULL);
@@ -140,16 +141,16 @@ int program_run(const char *const argv[], unsigned limit, char **output, char *e
             streams[i].text = calloc(1, 1);
     }
     if (pid < 0) {
-        snprintf(error, HV_ERROR, "%s: %s", argv[0], strerror(errno));
+        snprintf(error, HV_ERROR, "%s: %s", name, strerror(errno));
     } else if (why) {
-        snprintf(error, HV_ERROR, "%s %s: %s (limit %u s)", argv[0], argv[1], why, limit);
+        snprintf(error, HV_ERROR, "%s %s: %s (limit %u s)", name, argv[1], why, limit);
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && streams[0].text) {
         result = 0;
     } else {
         char *words = streams[1].text && streams[1].size ? streams[1].text : streams[0].text;
 
         tidy(words ? words : (char[]){""});
-        snprintf(error, HV_ERROR, "%s %s: %.900s%s(%s %d)", argv[0], argv[1], words ? words : "",
+        snprintf(error, HV_ERROR, "%s %s: %.900s%s(%s %d)", name, argv[1], words ? words : "",
                  words && words[0] ? " " : "", WIFSIGNALED(status) ? "signal" : "exit status",
                  WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     }

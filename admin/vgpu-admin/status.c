@@ -81,6 +81,8 @@ static const char *state_of(const struct vgpu_vm *vm, const struct vgpu_pool *po
         return "-";
     if (!entry)
         return "not served";
+    if (json_is_true(json_object_get(entry, "quarantined")))
+        return "quarantined";
     if (!number(entry, "clients"))
         return "off";
     return number(entry, "channels_open") ? "running" : "idle";
@@ -88,24 +90,30 @@ static const char *state_of(const struct vgpu_vm *vm, const struct vgpu_pool *po
 
 int cmd_status(struct context *c)
 {
-    static const struct column pool_columns[] = {{"pool", "POOL"},
-                                                 {"name", "NAME"},
-                                                 {"enabled", "ENABLED"},
-                                                 {"gpu", "GPU"},
-                                                 {"weight", "WEIGHT"},
-                                                 {"vms", "VMS"},
-                                                 {"running", "RUNNING"},
-                                                 {"quarantined", "QUARANTINED"},
-                                                 {NULL, NULL}};
-    static const struct column vm_columns[] = {
-        {"vm_id", "VM-ID"},           {"name", "NAME"},   {"pool", "POOL"},
-        {"priority", "PRIORITY"},     {"state", "STATE"}, {"channels_open", "CHANNELS"},
-        {"gpu_time", "GPU TIME"},     {"calls", "CALLS"}, {"channels_lost", "LOST"},
-        {"violations", "VIOLATIONS"}, {NULL, NULL}};
+    static const struct column pool_columns[] = {
+        {"pool", "POOL"},         {"name", "NAME"},
+        {"enabled", "ENABLED"},   {"gpu", "GPU"},
+        {"weight", "WEIGHT"},     {"vms", "VMS"},
+        {"running", "RUNNING"},   {"quarantined", "QUARANTINED"},
+        {"gpu_percent", "GPU %"}, {NULL, NULL}};
+    static const struct column vm_columns[] = {{"vm_id", "VM-ID"},
+                                               {"name", "NAME"},
+                                               {"pool", "POOL"},
+                                               {"priority", "PRIORITY"},
+                                               {"state", "STATE"},
+                                               {"channels_open", "CHANNELS"},
+                                               {"gpu_percent", "GPU %"},
+                                               {"gpu_time", "GPU TIME"},
+                                               {"calls", "CALLS"},
+                                               {"faults", "FAULTS"},
+                                               {"channels_lost", "LOST"},
+                                               {"violations", "VIOLATIONS"},
+                                               {NULL, NULL}};
     char error[512] = "", text[32];
     json_t *stats = daemon_stats(c, error, sizeof(error)), *gpu, *root, *pool_rows, *vm_rows;
     struct known known = known_vms(stats);
     unsigned running[26] = {0}, quarantined[26] = {0};
+    double use[26] = {0};
     struct vgpu_pool *pools = NULL;
     struct vgpu_vm *vms = NULL;
     size_t pool_count = 0, vm_count = 0;
@@ -124,22 +132,27 @@ int cmd_status(struct context *c)
         json_t *entry = find_known(&known, vms[i].vm_id), *row = vm_json(&vms[i]);
         const struct vgpu_pool *pool = NULL;
         const char *state;
+        double share;
 
         for (size_t k = 0; k < pool_count && !pool; k++)
             pool = pools[k].pool_id == vms[i].pool_id ? &pools[k] : NULL;
         state = state_of(&vms[i], pool, stats, entry);
         json_object_set_new(row, "state", json_string(state));
         running[vms[i].pool_id - 'A'] += !strcmp(state, "running");
-        quarantined[vms[i].pool_id - 'A'] += vms[i].quarantined;
+        quarantined[vms[i].pool_id - 'A'] += !strcmp(state, "quarantined");
         if (entry) {
             static const char *const keys[] = {"channels_open", "calls",         "bytes",
                                                "gpu_ns",        "channels_lost", "violations",
-                                               "device_memory"};
+                                               "device_memory", "utilization",   "throttled",
+                                               "faults",        "submissions"};
 
             for (unsigned k = 0; k < sizeof(keys) / sizeof(keys[0]); k++)
                 json_object_set(row, keys[k], json_object_get(entry, keys[k]));
             if (!c->json)
                 json_object_set_new(row, "gpu_time", duration(number(entry, "gpu_ns")));
+            share = json_number_value(json_object_get(entry, "utilization")) * 100;
+            use[vms[i].pool_id - 'A'] += share;
+            json_object_set_new(row, "gpu_percent", json_real(share));
         }
         json_array_append_new(vm_rows, row);
     }
@@ -148,12 +161,13 @@ int cmd_status(struct context *c)
         char letter[2] = {pools[i].pool_id};
 
         json_array_append_new(pool_rows,
-                              json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:I, s:I}", "pool", letter,
-                                        "name", pools[i].name, "enabled", pools[i].enabled, "gpu",
-                                        pools[i].gpu, "weight", (json_int_t)pools[i].weight, "vms",
-                                        (json_int_t)pools[i].vms, "running",
+                              json_pack("{s:s, s:s, s:b, s:s, s:I, s:I, s:I, s:I, s:f}", "pool",
+                                        letter, "name", pools[i].name, "enabled", pools[i].enabled,
+                                        "gpu", pools[i].gpu, "weight", (json_int_t)pools[i].weight,
+                                        "vms", (json_int_t)pools[i].vms, "running",
                                         (json_int_t)running[letter[0] - 'A'], "quarantined",
-                                        (json_int_t)quarantined[letter[0] - 'A']));
+                                        (json_int_t)quarantined[letter[0] - 'A'], "gpu_percent",
+                                        use[letter[0] - 'A']));
     }
     gpu = json_object_get(stats, "gpu");
     if (!c->json) {

@@ -320,7 +320,7 @@ int cmd_release(struct context *c)
 
     if (status != STATUS_OK)
         return status;
-    if (!vm.quarantined)
+    if (!vm.quarantined && !daemon_quarantines(c, vm.vm_id))
         return fail(c, STATUS_USAGE, "VM %s is not in quarantine", vm.vm_uuid);
     vm.quarantined = false;
     return store(c, &vm, VGPU_SET_QUARANTINE, "is released");
@@ -357,7 +357,7 @@ int cmd_scan_vms(struct context *c)
     struct scan_row *rows;
     struct vgpu_vm *records;
     struct hv_vm *vms;
-    json_t *all = json_array();
+    json_t *all;
     size_t count, record_count;
     int code;
 
@@ -374,6 +374,7 @@ int cmd_scan_vms(struct context *c)
         free(records);
         return fail(c, STATUS_HYPERVISOR, "%s", error);
     }
+    all = json_array();
     rows = calloc(count + 1, sizeof(*rows));
     for (size_t i = 0; rows && i < count; i++) {
         rows[i].vm = &vms[i];

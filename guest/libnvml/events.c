@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * events.c - sets of events, always empty: no GPU here offers any (nvmlDeviceGetSupportedEventTypes)
+ * events.c - sets of events, always empty: no GPU here offers any
+ * (nvmlDeviceGetSupportedEventTypes)
  *
  * Sets exist because programs make one whether or not they will find an event to put into it, and
  * take a refusal for a broken installation.

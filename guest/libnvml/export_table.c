@@ -3,12 +3,13 @@
  * export_table.c - the private table that nvidia-smi asks NVML for
  *
  * The table's first word is its size in bytes, the others are functions; what a function does goes
- * by its place. Served are the places that are publicly known and that concern a VM: the handle of
- * a GPU by index (81), and lists of processes with their names (213 compute, 214 graphics, 215
- * MPS). Every other place refuses, and says which it is at VGPU_LOG=3.
+ * by its place. Served are the places that are known and that concern a VM: whether a GPU can be
+ * monitored (72), the handle of a GPU by index (81), and lists of processes with their names (213
+ * compute, 214 graphics, 215 MPS). Every other place refuses, and says which it is at VGPU_LOG=3.
  *
  * Source: NVIDIA's mock NVML in github.com/NVIDIA/k8s-test-infra (Apache-2.0), whose authors
- * observed nvidia-smi 580.65; size observed with driver 610.
+ * observed nvidia-smi 580.65; size observed with driver 610. Place 72: observed from outside with
+ * nvidia-smi 535.261, whose dmon and pmon go on when it gives 1 and else say "Not supported".
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "guest/libnvml/nvml_guest.h"
 
 #define WORDS 297
+#define PLACE_CAN_BE_MONITORED 72
 #define PLACE_HANDLE_BY_INDEX 81
 #define PLACE_COMPUTE_PROCESSES 213
 #define PLACE_GRAPHICS_PROCESSES 214
@@ -34,6 +36,18 @@ _Static_assert(sizeof(struct named_process) == 4128, "as nvidia-smi steps throug
 static nvmlReturn_t handle_by_index(unsigned index, nvmlDevice_t *device, unsigned kind)
 {
     return nvmlDeviceGetHandleByIndex_v2(index, device);
+}
+
+static nvmlReturn_t can_be_monitored(nvmlDevice_t device, unsigned *can)
+{
+    nvmlReturn_t result = nvml_check(device);
+
+    if (result != NVML_SUCCESS)
+        return result;
+    if (!can)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *can = 1;
+    return NVML_SUCCESS;
 }
 
 static nvmlReturn_t no_processes(nvmlDevice_t device, unsigned *count, struct named_process *list)
@@ -104,8 +118,8 @@ static nvmlReturn_t refuse_place(unsigned place, uintptr_t a, uintptr_t b, uintp
 #define HUNDRED(M, h)                                                                              \
     TEN(M, h, 0)                                                                                   \
     TEN(M, h, 1)                                                                                   \
-    TEN(M, h, 2) TEN(M, h, 3) TEN(M, h, 4) TEN(M, h, 5) TEN(M, h, 6) TEN(M, h, 7) TEN(M, h, 8)     \
-        TEN(M, h, 9)
+    TEN(M, h, 2)                                                                                   \
+    TEN(M, h, 3) TEN(M, h, 4) TEN(M, h, 5) TEN(M, h, 6) TEN(M, h, 7) TEN(M, h, 8) TEN(M, h, 9)
 
 HUNDRED(REFUSAL, 0)
 HUNDRED(REFUSAL, 1)
@@ -119,6 +133,7 @@ __attribute__((constructor)) static void fill(void)
 {
     memcpy(table, refusals, sizeof(table));
     table[0] = sizeof(table);
+    table[PLACE_CAN_BE_MONITORED] = (uintptr_t)can_be_monitored;
     table[PLACE_HANDLE_BY_INDEX] = (uintptr_t)handle_by_index;
     table[PLACE_COMPUTE_PROCESSES] = (uintptr_t)compute_processes;
     table[PLACE_GRAPHICS_PROCESSES] = (uintptr_t)no_processes;

@@ -251,7 +251,8 @@ void config_defaults(struct config *config)
                       .quantum_min_ns = MS,
                       .grace_ns = MS / 5,
                       .aging_ns = 2000 * MS,
-                      .in_flight_ns = 2 * MS},
+                      .in_flight_ns = 2 * MS,
+                      .in_flight_urgent_ns = MS / 2},
         .weights = {100, 400, 1600},
         .local_count = 1,
     };
@@ -290,8 +291,9 @@ static void get_scheduler(struct reader *r, json_t *root, struct config *config)
     json_t *object, *weights;
     const char *text;
 
-    object = get_object(r, root, "scheduler",
-                        "policy quantum_min_us grace_us aging_ms in_flight_us weights pools");
+    object = get_object(
+        r, root, "scheduler",
+        "policy quantum_min_us grace_us aging_ms in_flight_us in_flight_urgent_us weights pools");
     if (!object)
         return;
     text = get_string(r, object, "policy", 16);
@@ -305,6 +307,7 @@ static void get_scheduler(struct reader *r, json_t *root, struct config *config)
     get_integer(r, object, "grace_us", 0, 100000, 1000, &params->grace_ns);
     get_integer(r, object, "aging_ms", 0, 1u << 30, MS, &params->aging_ns);
     get_integer(r, object, "in_flight_us", 0, 1u << 30, 1000, &params->in_flight_ns);
+    get_integer(r, object, "in_flight_urgent_us", 0, 1u << 30, 1000, &params->in_flight_urgent_ns);
     weights = get_object(r, object, "weights", "low medium high");
     for (unsigned i = 0; weights && i < 3; i++)
         get_u32(r, weights, priorities[i], 1, SCHED_WEIGHT_MAX, &config->weights[i]);

@@ -32,6 +32,7 @@
  *   grace_us          how long who pauses keeps the GPU, 0 to 100000
  *   aging_ms          0: off
  *   in_flight_us      measured work a VM may have on the GPU while others wait; 0: any
+ *   in_flight_urgent_us  the same while a VM of more weight that only has short bursts is about
  *   weights           object {low, medium, high}, 1 to 100000
  *   pools             object: weight per pool, {"A": 300, "B": 100}; 100 where nothing is said
  *
@@ -85,6 +86,7 @@ struct config_identity {
     uint32_t pool;     /* ASCII letter */
     uint32_t priority; /* 0 low, 1 medium, 2 high */
     struct config_limits limits;
+    int64_t changed_at; /* of a database record, seconds; 0: from a file */
 };
 
 struct config_vm {

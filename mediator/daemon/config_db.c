@@ -158,7 +158,8 @@ void config_db_vm(const struct config_db *db, size_t index, const struct config_
     *vm = (struct config_vm){.identity = {.vm_id = record->vm_id,
                                           .pool = (uint32_t)record->pool_id,
                                           .priority = record->priority,
-                                          .limits = *defaults}};
+                                          .limits = *defaults,
+                                          .changed_at = record->updated_at}};
     strcpy(vm->identity.name, record->vm_uuid);
     vgpu_vm_socket(record, vm->socket);
     if (record->memory)

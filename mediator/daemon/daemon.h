@@ -69,6 +69,7 @@ struct vm {
     unsigned workers;     /* not yet reaped, assigned to this VM */
     uint64_t arena_bytes; /* of those */
     struct sched_member member;
+    bool wants_now, in_flight_now;                /* while workers are looked at */
     uint64_t past_gpu_ns, past_submitted;         /* of workers that are gone, for the member */
     uint64_t utilization_ppm, utilization_gpu_ns; /* of the last second; gpu_ns at its end */
     uint64_t overruns, faults, quarantines, throttles_logged;
@@ -251,12 +252,16 @@ void schedule_vm_leave(struct daemon *d, struct vm *vm);
 void schedule_vm_configure(struct daemon *d, struct vm *vm);
 /* Something a worker does has changed: decides anew whose gates are open. */
 void schedule_update(struct daemon *d);
+/* Whether its workers are to measure GPU time: as configured, or because a limit needs it. */
+bool schedule_measures(const struct daemon *d, const struct vm *vm);
 /* Before a worker is told about its page; after it is gone. */
 void schedule_worker_start(struct daemon *d, struct worker *worker);
 void schedule_worker_end(struct daemon *d, struct worker *worker);
 uint64_t schedule_tick(struct daemon *d, uint64_t now);
 /* A VM did what it should not; repeat offenders are quarantined. */
 void schedule_fault(struct daemon *d, struct vm *vm, const char *what);
+/* Whether the worker's page tells of a fault on the GPU. */
+bool schedule_saw_fault(struct worker *worker);
 bool schedule_is_quarantined(const struct vm *vm);
 /* A changed configuration entry releases. */
 void schedule_release(struct daemon *d, struct vm *vm);

@@ -68,7 +68,7 @@ void schedule_vm_configure(struct daemon *d, struct vm *vm)
 void schedule_vm_join(struct daemon *d, struct vm *vm)
 {
     vm->quarantined_until = NEVER;
-    vm->member.measured = d->config.measure;
+    vm->member.measured = schedule_measures(d, vm);
     sched_join(&d->sched, pool_of(d, vm), &vm->member, weight_of(d, vm));
     schedule_vm_configure(d, vm);
 }
@@ -86,28 +86,32 @@ static bool sample(struct daemon *d)
     bool changed = false;
 
     for (struct vm *vm = d->vms; vm; vm = vm->next) {
-        struct sched_member *member = &vm->member;
-        uint64_t gpu_ns = vm->past_gpu_ns, submitted = vm->past_submitted;
-        bool wants = false, in_flight = false;
+        vm->wants_now = vm->in_flight_now = false;
+        vm->member.gpu_ns = vm->past_gpu_ns;
+        vm->member.submitted = vm->past_submitted;
+        vm->member.held = schedule_is_quarantined(vm);
+    }
+    for (struct worker *w = d->workers; w; w = w->next) {
+        struct vm *vm = w->vm;
 
-        for (struct worker *w = d->workers; w && vm->workers; w = w->next) {
-            if (w->vm != vm || !w->page)
-                continue;
-            gpu_ns += claim(&w->page->gpu_ns);
-            submitted += claim(&w->page->submissions);
-            if (w->state != WORKER_RUNNING)
-                continue;
-            if (atomic_load_explicit(&w->page->backlog, memory_order_relaxed))
-                wants = true;
-            if (atomic_load_explicit(&w->page->in_flight, memory_order_relaxed))
-                in_flight = true;
-        }
-        changed = changed || wants != member->wants || in_flight != member->in_flight;
-        member->wants = wants;
-        member->in_flight = in_flight;
-        member->gpu_ns = gpu_ns;
-        member->submitted = submitted;
-        member->held = schedule_is_quarantined(vm);
+        if (!vm || !w->page)
+            continue;
+        vm->member.gpu_ns += claim(&w->page->gpu_ns);
+        vm->member.submitted += claim(&w->page->submissions);
+        if (w->state != WORKER_RUNNING)
+            continue;
+        if (atomic_load_explicit(&w->page->backlog, memory_order_relaxed))
+            vm->wants_now = true;
+        if (atomic_load_explicit(&w->page->in_flight, memory_order_relaxed))
+            vm->in_flight_now = true;
+    }
+    for (struct vm *vm = d->vms; vm; vm = vm->next) {
+        struct sched_member *member = &vm->member;
+
+        changed =
+            changed || vm->wants_now != member->wants || vm->in_flight_now != member->in_flight;
+        member->wants = vm->wants_now;
+        member->in_flight = vm->in_flight_now;
     }
     return changed;
 }
@@ -203,11 +207,16 @@ void schedule_update(struct daemon *d)
 
 /* ---- workers ---- */
 
+bool schedule_measures(const struct daemon *d, const struct vm *vm)
+{
+    return d->config.measure || vm->identity.limits.watchdog || vm->identity.limits.gpu_percent;
+}
+
 void schedule_worker_start(struct daemon *d, struct worker *worker)
 {
     struct sched_member *member = &worker->vm->member;
 
-    member->measured = d->config.measure;
+    member->measured = schedule_measures(d, worker->vm);
     atomic_store(&worker->page->gate, member->open ? SHM_GATE_OPEN : 0);
     atomic_store(&worker->page->submit_until, member->submit_tokens == SCHED_NO_LIMIT ? 0 : 1);
     atomic_store(&worker->page->in_flight_limit_ns, in_flight_limit(member));
@@ -291,12 +300,15 @@ static uint64_t overrun_at(struct worker *worker, uint64_t now)
     return limit ? worker->progress_at + limit : NEVER;
 }
 
+bool schedule_saw_fault(struct worker *worker)
+{
+    return atomic_load_explicit(&worker->page->faults, memory_order_relaxed) != 0;
+}
+
 static void look_for_faults(struct daemon *d, struct worker *worker)
 {
-    uint32_t faults = atomic_load_explicit(&worker->page->faults, memory_order_relaxed);
-
     /* One per worker: its context is of no more use after the first. */
-    if (!faults || worker->blamed)
+    if (worker->blamed || !schedule_saw_fault(worker))
         return;
     worker->blamed = true;
     schedule_fault(d, worker->vm, "its work failed on the GPU");

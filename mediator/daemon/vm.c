@@ -176,7 +176,9 @@ static void update_device(struct daemon *d, struct vm *vm, const struct config_v
         add_device(d, entry);
         return;
     }
+    /* A record that was written again, though with the same values, ends a quarantine too. */
     if (identity->priority == entry->identity.priority &&
+        identity->changed_at == entry->identity.changed_at &&
         !memcmp(&identity->limits, &entry->identity.limits, sizeof(identity->limits)))
         return;
     *identity = entry->identity;

@@ -300,7 +300,7 @@ static int assign(struct daemon *d, struct worker *worker, struct client *client
         .table_address = channel->open.table_address,
         .runs = channel->open.runs,
         .pages = channel->open.pages,
-        .flags = d->config.measure ? WORKER_ASSIGN_MEASURE : 0,
+        .flags = schedule_measures(d, vm) ? WORKER_ASSIGN_MEASURE : 0,
         .region_count = client->region_count,
         .device_memory_limit = identity->limits.device_memory,
     };
@@ -739,6 +739,10 @@ static void worker_free(struct daemon *d, struct worker *worker, int status)
             client_channel_freed(d, worker->client, worker->channel, worker->serial);
         account_add_page(&vm->past, worker->page, 1);
         schedule_worker_end(d, worker);
+        if (!worker->blamed && schedule_saw_fault(worker)) {
+            fault = true;
+            snprintf(worker->text, sizeof(worker->text), "its work failed on the GPU");
+        }
         munmap(worker->page, sizeof(*worker->page));
         vm->workers--;
         vm->arena_bytes -= worker->arena_bytes;

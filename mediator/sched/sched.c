@@ -3,9 +3,10 @@
 
 #include <stddef.h>
 
-#define V_SCALE 1024        /* virtual time has this many units per ns and weight */
-#define HOLD_DIVISOR 4      /* a turn costs at least its length divided by this */
-#define LIMIT_TICK 1000000u /* ns; how often a member with limits is looked at */
+#define V_SCALE 1024          /* virtual time has this many units per ns and weight */
+#define HOLD_DIVISOR 4        /* a turn costs at least its length divided by this */
+#define URGENT_NS 1000000000u /* how long somebody urgent is expected back */
+#define LIMIT_TICK 1000000u   /* ns; how often a member with limits is looked at */
 #define LIMIT_TICK_MIN 100000u
 
 /* Virtual times may wrap; they are compared by their distance. */
@@ -115,6 +116,8 @@ void sched_leave(struct sched *sched, struct sched_member *m)
         sched->turn_charged = 0;
         sched->idle_end = SCHED_NEVER;
     }
+    if (sched->interrupted == m)
+        sched->interrupted = NULL;
     if (sched->first == m)
         sched->first = alone ? NULL : m->next;
     m->previous->next = m->next;
@@ -507,6 +510,43 @@ static struct sched_member *preemptor(const struct sched *sched, uint64_t now, u
     return best;
 }
 
+static void interrupt(struct sched *sched, struct sched_member *by, uint64_t now)
+{
+    struct sched_member *holder = sched->holder;
+    uint64_t left = sched->turn_end - now;
+
+    holder->preempted++;
+    /* Who interrupts an interruption does not end the turn below it. */
+    if (!sched->interrupted) {
+        sched->interrupted = holder;
+        sched->interrupted_left = left;
+        sched->interrupted_deadline = sched->turn_deadline;
+        sched->interrupted_pool_deadline = sched->turn_pool_deadline;
+    }
+    start_turn(sched, by, now);
+}
+
+/* Lets an interrupted turn go on; whether there was one. */
+static bool resume(struct sched *sched, uint64_t now)
+{
+    struct sched_member *m = sched->interrupted;
+    uint64_t left = sched->interrupted_left;
+
+    sched->interrupted = NULL;
+    if (!m || m == sched->holder || !is_eligible(m) || sched->params.policy != SCHED_FAIR)
+        return false;
+    /* What it had in flight may have been more than the turn. */
+    if (!v_before(m->v, sched->interrupted_deadline) ||
+        !v_before(m->pool->v, sched->interrupted_pool_deadline))
+        return false;
+    start_turn(sched, m, now);
+    m->turns--;
+    sched->turn_end = now + left;
+    sched->turn_deadline = sched->interrupted_deadline;
+    sched->turn_pool_deadline = sched->interrupted_pool_deadline;
+    return true;
+}
+
 static uint64_t pass_turn(struct sched *sched, uint64_t now)
 {
     uint64_t look_at = SCHED_NEVER;
@@ -518,19 +558,35 @@ static uint64_t pass_turn(struct sched *sched, uint64_t now)
     if (keeps && now < sched->turn_end) {
         next = preemptor(sched, now, &look_at);
         if (next) {
-            holder->preempted++;
-            start_turn(sched, next, now);
+            interrupt(sched, next, now);
         } else if (!has_work(holder)) {
             sched->idle_end = holder->idle_since + sched->params.grace_ns;
         }
         return smaller(look_at, smaller(sched->turn_end, sched->idle_end));
     }
+    if (resume(sched, now))
+        return sched->turn_end;
     next = pick(sched, now);
     if (next)
         start_turn(sched, next, now);
     else if (now >= sched->turn_end)
         sched->turn_end = now + sched->params.quantum_ns; /* all only wait for the GPU */
     return sched->turn_end;
+}
+
+/* Whether somebody of more weight, who never needs the GPU for long, may be back any moment. */
+static bool urgent_about(const struct sched *sched, const struct sched_member *than, uint64_t now)
+{
+    const struct sched_member *m = sched->first;
+
+    do {
+        if (m != than && m->weight > than->weight &&
+            m->burst_average < sched->params.quantum_min_ns &&
+            (m->active || now - m->idle_since < URGENT_NS))
+            return true;
+        m = m->next;
+    } while (m != sched->first);
+    return false;
 }
 
 static void set_open(struct sched *sched, struct sched_member *m, bool open, uint64_t now)
@@ -548,6 +604,9 @@ static void set_open(struct sched *sched, struct sched_member *m, bool open, uin
     if (sched->params.in_flight_ns && ((sched->contended && sched->params.policy == SCHED_FAIR) ||
                                        bucket_is_limited(&m->gpu_time)))
         m->in_flight_ns = sched->params.in_flight_ns;
+    if (sched->params.in_flight_urgent_ns && sched->params.policy == SCHED_FAIR && m->wants &&
+        urgent_about(sched, m, now))
+        m->in_flight_ns = smaller(m->in_flight_ns, sched->params.in_flight_urgent_ns);
 }
 
 uint64_t sched_decide(struct sched *sched, uint64_t now)

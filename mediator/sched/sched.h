@@ -30,6 +30,11 @@
  *     wait for the end of a long turn, and what it takes it is charged for.
  *     [Stoica, Abdel-Wahab: Earliest Eligible Virtual Deadline First, 1995; here the deadline only
  *     decides about preemption]
+ *     The interrupted turn goes on afterwards, so that interruptions do not change the order of the
+ *     others, nor how often the GPU is switched between them.
+ *   - Work in flight is bounded by in_flight_ns, and by in_flight_urgent_ns while a member of more
+ *     weight and with short bursts has been active within the last second: what is in flight when
+ * it comes back is what it waits for.
  *   - Aging: a member that has waited aging_ns longer than its share alone explains is served next,
  *     whatever its debt. [as the deadlines of Linux' mq-deadline]
  *   For two members of a pool that want all the time, |W_i/w_i - W_j/w_j| is at most
@@ -72,6 +77,8 @@ struct sched_params {
     uint64_t grace_ns;       /* how long a holder without work may keep its turn */
     uint64_t aging_ns;       /* fair; 0: off */
     uint64_t in_flight_ns;   /* fair: estimated work a member may have in flight; 0: any */
+    uint64_t
+        in_flight_urgent_ns; /* fair: the same while somebody urgent is about; 0: no difference */
 };
 
 struct sched_pool {
@@ -138,6 +145,8 @@ struct sched {
     uint64_t v_min;
     bool any_in_flight;
     uint64_t turn_charged, turn_start, turn_end, turn_deadline, turn_pool_deadline;
+    struct sched_member *interrupted; /* whose turn goes on after the holder's; or NULL */
+    uint64_t interrupted_left, interrupted_deadline, interrupted_pool_deadline; /* of it */
     uint64_t idle_end; /* SCHED_NEVER: the holder has work */
 };
 

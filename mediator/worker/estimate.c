@@ -24,7 +24,7 @@ uint64_t estimate_key(const struct vgpu_record *record)
             hash = mix(hash, (uint64_t)launch->grid[i] << 32 | launch->block[i]);
     }
     if (record->opcode == VGPU_OP_GraphLaunch && record->size >= VGPU_REQ_BYTES_GraphLaunch)
-        hash = mix(hash, ((const struct vgpu_req_GraphLaunch *)record)->exec);
+        hash = mix(hash, ((const struct vgpu_req_GraphLaunch *)(const void *)record)->exec);
     return hash ? hash : 1;
 }
 

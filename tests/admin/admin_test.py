@@ -407,6 +407,7 @@ class FakeDaemon(threading.Thread):
         self.listener.bind(os.path.join(directory, "control.sock"))
         self.listener.listen(8)
         self.asked = 0
+        self.quarantined = False
 
     def run(self):
         while True:
@@ -416,7 +417,8 @@ class FakeDaemon(threading.Thread):
             vm = {"name": "x", "vm_id": 1, "pool": "A", "priority": "high", "backend": "device", "clients": 1,
                   "workers": 1, "channels_open": 1, "channels_opened": 1, "channels_refused": 0,
                   "channels_lost": 2, "violations": 3, "calls": 1000 * self.asked, "bytes": 1 << 20,
-                  "gpu_ns": 500_000_000 * self.asked, "gate_wait_ns": 5, "device_memory": 1 << 30,
+                  "utilization": 0.25, "throttled": False, "faults": 4, "submissions": 9,
+                  "quarantined": self.quarantined, "gpu_ns": 500_000_000 * self.asked, "gate_wait_ns": 5, "device_memory": 1 << 30,
                   "latency_ns": {"count": 1, "p50": 1000, "p95": 2000, "p99": 3000}, "ops": []}
             stats = {"uptime_ns": 1_000_000_000 * self.asked, "workers": 1, "vms": [vm],
                      "gpu": {"ready": True, "driver": "libx", "device": "Test GPU", "memory_bytes": 80 << 30}}
@@ -428,13 +430,19 @@ def test_status_top_and_metrics_of_a_mediator(b):
     fresh(b)
     b.run("register-vm", f"--vm-uuid={U1}", "--vm-name=web1")
     b.run("register-vm", f"--vm-uuid={U2}")
-    FakeDaemon(b.directory).start()
+    daemon = FakeDaemon(b.directory)
+    daemon.start()
     status = b.json("status")
+    assert status["pools"][0]["gpu_percent"] == status["vms"][0]["gpu_percent"] == 25
     assert [vm["state"] for vm in status["vms"]] == ["running", "not served"]
     assert status["vms"][0]["channels_lost"] == 2 and status["pools"][0]["running"] == 1
     assert status["gpu"]["device"] == "Test GPU"
     output = b.run("status")
     assert "Test GPU, 81920 MiB" in output and "web1" in output
+    assert "not in quarantine" in b.run("release", f"--vm-uuid={U1}", status=2)
+    daemon.quarantined = True
+    assert b.json("status")["vms"][0]["state"] == "quarantined"
+    b.run("release", f"--vm-uuid={U1}")
     rows = b.json("top", "--interval=1", "--count=1")
     assert abs(rows[0]["gpu_percent"] - 50) < 0.01 and abs(rows[0]["calls_per_s"] - 1000) < 0.01
     assert "GPU %" in b.run("top", "--interval=1", "--count=1")

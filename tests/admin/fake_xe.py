@@ -52,6 +52,11 @@ def act(state, command, words):
     if vm is None:
         sys.stderr.write("The uuid you supplied was invalid.\ntype: VM\nuuid: " + words["uuid"] + "\n")
         sys.exit(1)
+    if command == "vm-param-get" and "param-key" in words:
+        if words["param-key"] not in vm["platform"]:
+            sys.stderr.write("Error: Key " + words["param-key"] + " not found in map\n")
+            sys.exit(1)
+        return vm["platform"][words["param-key"]] + "\n"
     if command == "vm-param-get":
         return "; ".join(f"{k}: {v}" for k, v in vm["platform"].items()) + "\n"
     if command == "vm-param-set":

@@ -192,6 +192,8 @@ int main(int argc, char **argv)
                 signal(SIGSEGV, SIG_DFL); /* a sanitizer's handler would exit instead */
                 raise(SIGSEGV);
             }
+            if (behaviour == FAKE_FAULT)
+                atomic_store(&page->faults, 1);
             if (behaviour == FAKE_VIOLATION)
                 end(WORKER_MSG_ENDED, VGPU_REASON_PROTOCOL, "record 5: size 70000 of at most 65536",
                     1);

@@ -17,6 +17,7 @@ enum fake_behaviour {
     FAKE_GARBAGE,      /* sends the daemon garbage after STARTED */
     FAKE_OUT_OF_ORDER, /* says HELLO again after STARTED */
     FAKE_ASK,          /* asks for its VM's workers at the doorbell; counts each as a byte */
+    FAKE_FAULT,        /* reports a fault of its work at the doorbell, and goes on */
     FAKE_HANG,         /* has work in flight that never completes */
 };
 

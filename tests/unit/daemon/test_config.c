@@ -66,7 +66,8 @@ static void every_key_is_read(void **state)
             "\"gpu_burst_ms\": 30, \"submissions_per_s\": 1000, \"submission_burst\": 40,"
             "\"watchdog_ms\": 2000, \"quarantine_faults\": 3, \"quarantine_s\": 90},"
             "\"scheduler\": {\"policy\": \"rr\", \"quantum_min_us\": 500, \"grace_us\": 50,"
-            "\"aging_ms\": 700, \"in_flight_us\": 800, \"weights\": {\"low\": 1, \"high\": 9},"
+            "\"aging_ms\": 700, \"in_flight_us\": 800, \"in_flight_urgent_us\": 90, \"weights\": "
+            "{\"low\": 1, \"high\": 9},"
             "\"pools\": {\"B\": 250}},"
             "\"local\": [{\"uid\": 1234, \"name\": \"ci\", \"vm_id\": 77, \"pool\": \"B\","
             "\"priority\": \"high\", \"limits\": {\"channels\": 1}}]}");
@@ -94,6 +95,7 @@ static void every_key_is_read(void **state)
     assert_true(c.scheduler.quantum_ns == 3000000 && c.scheduler.quantum_min_ns == 500000);
     assert_true(c.scheduler.grace_ns == 50000 && c.scheduler.aging_ns == 700000000);
     assert_true(c.scheduler.in_flight_ns == 800000);
+    assert_true(c.scheduler.in_flight_urgent_ns == 90000);
     assert_true(c.weights[0] == 1 && c.weights[1] == 400 && c.weights[2] == 9);
     assert_true(c.pools[0] == 100 && c.pools[1] == 250);
     assert_int_equal(c.local_count, 1);

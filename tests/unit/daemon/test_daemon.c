@@ -982,10 +982,34 @@ static void work_over_its_time_is_ended_and_repeated_faults_bring_quarantine(voi
     await_state(&c, 2, 1, VGPU_CH_DEAD, VGPU_REASON_REFUSED);
     /* A change of its entry releases it. */
     put_vm("a", 1, 'A', "low", "\"watchdog_ms\": 70");
-    WAIT_FOR(strstr(get_file("log"), "vm_released"));
+    WAIT_FOR(log_has("vm_released", "name=a"));
     open_channel(&c, 4, FAKE_SERVE);
     assert_int_equal(stat_of("a", "overruns"), 1);
     disconnect(&other);
+    disconnect(&c);
+    close(listener);
+}
+
+static void failed_work_counts_even_when_its_program_ends_at_once(void **state)
+{
+    int listener = listen_as("a");
+    struct client c;
+
+    put_vm("a", 1, 'A', "low", "\"quarantine_faults\": 2, \"quarantine_s\": 3600");
+    start_daemon("--driver=fake", NULL);
+    be_device(&c, listener, 1, 'A', 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        open_channel(&c, i, FAKE_FAULT);
+        expect_served(&c, i);
+        if (i == 0) {
+            send_close(&c, i, 1);
+            await_state(&c, i, 1, VGPU_CH_FREE, VGPU_REASON_NONE);
+            WAIT_FOR(stat_of("a", "faults") == 1);
+        }
+    }
+    /* The second one goes on: it is found by looking. */
+    await_state(&c, 1, 1, VGPU_CH_DEAD, VGPU_REASON_REFUSED);
+    assert_int_equal(stat_of("a", "faults"), 2);
     disconnect(&c);
     close(listener);
 }
@@ -1335,6 +1359,7 @@ int main(int argc, char **argv)
         TEST(a_vm_of_three_times_the_weight_gets_three_times_the_gpu),
         TEST(submissions_beyond_the_limit_wait),
         TEST(work_over_its_time_is_ended_and_repeated_faults_bring_quarantine),
+        TEST(failed_work_counts_even_when_its_program_ends_at_once),
         TEST(a_fault_of_long_ago_does_not_count),
         TEST(a_user_may_have_several_identities),
         TEST(metrics_are_what_prometheus_reads),

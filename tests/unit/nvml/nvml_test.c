@@ -451,6 +451,8 @@ static void the_private_table_gives_handles_and_named_processes(void **state)
         assert_true(table[i] != 0);
     OK(((nvmlReturn_t(*)(unsigned, nvmlDevice_t *, unsigned))table[81])(0, &device, 0x22));
     assert_ptr_equal(device, gpu());
+    OK(((nvmlReturn_t(*)(nvmlDevice_t, unsigned *))table[72])(device, &pid));
+    assert_int_equal(pid, 1);
     assert_int_equal(((nvmlReturn_t(*)(nvmlDevice_t, void *))table[100])(device, &count),
                      NVML_ERROR_NOT_SUPPORTED);
     use_the_gpu();
@@ -463,6 +465,20 @@ static void the_private_table_gives_handles_and_named_processes(void **state)
     OK(((nvmlReturn_t(*)(nvmlDevice_t, unsigned *, void *))table[214])(device, &count, list));
     assert_int_equal(count, 0);
     leave_the_gpu();
+}
+
+static void a_set_of_events_stays_empty(void **state)
+{
+    void *set = NULL, *wrong = (char[16]){0};
+    char data[64];
+
+    assert_int_equal(NVML(nvmlEventSetCreate, (void **)NULL), NVML_ERROR_INVALID_ARGUMENT);
+    OK(NVML(nvmlEventSetCreate, &set));
+    assert_int_equal(NVML(nvmlDeviceRegisterEvents, gpu(), 8ull, set), NVML_ERROR_NOT_SUPPORTED);
+    assert_int_equal(NVML(nvmlEventSetWait_v2, set, (void *)data, 1u), NVML_ERROR_TIMEOUT);
+    assert_int_equal(NVML(nvmlEventSetWait, set, (void *)data, 0u), NVML_ERROR_TIMEOUT);
+    assert_int_equal(NVML(nvmlEventSetFree, wrong), NVML_ERROR_INVALID_ARGUMENT);
+    OK(NVML(nvmlEventSetFree, set));
 }
 
 static void a_child_goes_on_after_fork(void **state)
@@ -531,6 +547,7 @@ int main(int argc, char **argv)
         TEST(an_idle_vm_is_not_busy),
         TEST(what_a_vm_lacks_is_said_to_be_off),
         TEST(the_private_table_gives_handles_and_named_processes),
+        TEST(a_set_of_events_stays_empty),
         TEST(a_child_goes_on_after_fork),
         TEST(an_idle_channel_is_given_back_and_comes_back),
         cmocka_unit_test(the_library_can_be_unloaded),

@@ -402,13 +402,13 @@ static void a_debtor_is_served_after_the_aging_time(void **state)
 
 /* ---- sleeping ---- */
 
-static void sleeping_earns_no_credit(void **state)
+static void sleep_and_wake(unsigned pool_of_sleeper)
 {
     uint64_t before[2];
 
     sim_start(&fair, 8);
     sim_add(0, 100, busy);
-    sim_add(0, 100, busy);
+    sim_add(pool_of_sleeper, 100, busy);
     sim.vms[1].asleep = true;
     sim.vms[1].left = 0;
     sim_run(10 * S, NULL);
@@ -420,6 +420,16 @@ static void sleeping_earns_no_credit(void **state)
     sim_run(10 * S + 200 * MS, NULL);
     assert_true(sim.vms[1].service - before[1] < 130 * MS);
     assert_true(sim.vms[0].service - before[0] > 70 * MS);
+}
+
+static void sleeping_earns_no_credit(void **state)
+{
+    sleep_and_wake(0);
+}
+
+static void a_sleeping_pool_earns_no_credit(void **state)
+{
+    sleep_and_wake(1);
 }
 
 static void sleeping_pays_no_debt(void **state)
@@ -552,6 +562,43 @@ static void a_heavy_member_ends_a_light_ones_turn(void **state)
     }
 }
 
+static void work_in_flight_is_short_while_somebody_urgent_is_about(void **state)
+{
+    struct sched_params params = fair;
+
+    params.in_flight_urgent_ns = 200 * US;
+    sim_start(&params, 22);
+    sim_add(0, 1600, (struct demand){20 * US, 20 * US, 1, 300 * US, 600 * US});
+    for (int i = 0; i < 7; i++)
+        sim_add(0, 100, (struct demand){50 * US, 50 * US, 10, 0, 0});
+    sim_run(100 * MS, NULL); /* it is not known yet that its bursts are short */
+    sim.vms[0].wait_max = 0;
+    sim_run(2 * S, NULL);
+    assert_true(sim.vms[0].wait_max <= 2 * params.in_flight_urgent_ns + 100 * US);
+    /* Without it about, as much as ever. */
+    sim.vms[0].asleep = true;
+    sim_run(4 * S, NULL);
+    assert_true(sim.vms[1].member.in_flight_ns == params.in_flight_ns);
+}
+
+static void interruptions_do_not_end_the_turns_of_others(void **state)
+{
+    uint64_t turns = 0;
+
+    sim_start(&fair, 23);
+    sim_add(0, 1600, (struct demand){20 * US, 20 * US, 1, 400 * US, 500 * US});
+    for (int i = 0; i < 7; i++)
+        sim_add(0, 100, (struct demand){50 * US, 50 * US, 10, 0, 0});
+    sim_run(2 * S, NULL);
+    assert_true(sim.vms[0].service > 2000 * 20 * US);
+    /* One turn of 10 ms after the other, and each is interrupted about twenty times. */
+    for (int i = 1; i < 8; i++)
+        turns += sim.vms[i].member.turns;
+    assert_in_range(turns, 2 * S / (12 * MS), 2 * S / (7 * MS));
+    for (int i = 1; i < 8; i++)
+        assert_near(share(&sim.vms[i]), (1 - share(&sim.vms[0])) / 7, 0.01);
+}
+
 static void a_light_member_does_not_interrupt_a_heavy_one(void **state)
 {
     sim_start(&fair, 18);
@@ -640,6 +687,7 @@ int main(void)
         cmocka_unit_test(nobody_starves_under_any_demand),
         cmocka_unit_test(a_debtor_is_served_after_the_aging_time),
         cmocka_unit_test(sleeping_earns_no_credit),
+        cmocka_unit_test(a_sleeping_pool_earns_no_credit),
         cmocka_unit_test(sleeping_pays_no_debt),
         cmocka_unit_test(naps_gain_nothing_over_working),
         cmocka_unit_test(leaving_and_joining_again_is_no_way_out_for_a_pool),
@@ -648,6 +696,8 @@ int main(void)
         cmocka_unit_test(a_submission_limit_is_never_exceeded),
         cmocka_unit_test(a_held_member_submits_nothing_and_others_do_not_wait),
         cmocka_unit_test(a_heavy_member_ends_a_light_ones_turn),
+        cmocka_unit_test(work_in_flight_is_short_while_somebody_urgent_is_about),
+        cmocka_unit_test(interruptions_do_not_end_the_turns_of_others),
         cmocka_unit_test(a_light_member_does_not_interrupt_a_heavy_one),
         cmocka_unit_test(short_bursts_get_short_turns_and_long_ones_the_quantum),
         cmocka_unit_test(a_measurement_that_is_too_small_does_not_buy_the_gpu),
