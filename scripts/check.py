@@ -20,7 +20,7 @@ import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-LOGS = os.path.join(ROOT, "build", "check-logs")
+LOGS = os.path.join(ROOT, "check-logs")
 CLOSING = re.compile(r"^(?:\w+: )?(\d+) passed, (\d+) failed", re.M)
 
 
