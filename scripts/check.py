@@ -137,8 +137,13 @@ class Check:
 
     def stage_fuzz(self):
         """decoder, ring, device, PTX parser fuzzed for a bounded time"""
-        self.meson_build("build-fuzz", "-Db_sanitize=address,undefined", "-Db_lundef=false",
-                         "-Dbuildtype=debugoptimized", environment={"CC": "clang"})
+        if not os.path.exists(os.path.join(ROOT, "build-fuzz", "build.ninja")):
+            self.command("build-fuzz-setup", ["meson", "setup", "build-fuzz", "-Db_sanitize=address,undefined",
+                                              "-Db_lundef=false", "-Dc_args=-fsanitize=fuzzer-no-link",
+                                              "-Dbuildtype=debugoptimized"], {"CC": "clang"})
+        _, targets = self.command("build-fuzz-targets", ["ninja", "-C", "build-fuzz", "-t", "targets", "all"])
+        names = sorted(set(re.findall(r"^(tests/fuzz/(?:\w+_fuzz|decode_seeds)):", targets, re.M)))
+        self.command("build-fuzz-ninja", ["ninja", "-C", "build-fuzz", "softgpu/driver/libcuda-soft.so.1", *names])
         fuzzers = [path for path in sorted(glob.glob(os.path.join(ROOT, "build-fuzz", "tests", "fuzz", "*_fuzz")))
                    if os.access(path, os.X_OK)]
         if not fuzzers:
@@ -152,6 +157,9 @@ class Check:
                        "-rss_limit_mb=4096", f"-artifact_prefix={LOGS}/{name}-", corpus]
             if os.path.isdir(seeds):
                 command.append(seeds)
+            if name == "decode_fuzz":
+                self.command("decode-seeds", [os.path.join(os.path.dirname(path), "decode_seeds"), corpus])
+                command += ["-entropic=0", "-dict=" + os.path.join(ROOT, "build-fuzz", "protocol", "vgpu_fuzz.dict")]
             status, output = self.command(name, command, must=False,
                                           timeout=self.options.fuzz_seconds + 240,
                                           environment={"ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
