@@ -86,6 +86,10 @@ class Check:
         """A test program that prints `N passed, N failed`."""
         status, output = self.command(name, command, environment, timeout, must=False)
         counts = CLOSING.findall(output)
+        ran = re.search(r"^Ran (\d+) tests? in .*\n\n(?:OK|FAILED \((?:failures=(\d+))?(?:, )?(?:errors=(\d+))?)", output, re.M)
+        if not counts and ran:  # Python's own test runner
+            bad = int(ran[2] or 0) + int(ran[3] or 0)
+            counts = [(int(ran[1]) - bad, bad)]
         if not counts:
             raise Failure(f"{' '.join(command)}: status {status}, no closing line\n{tail(output)}")
         passed, failed = map(int, counts[-1])

@@ -52,6 +52,15 @@ def guest_initramfs(build, out):
     return make_initramfs(out, programs=names, libraries=libraries)
 
 
+def others_may_enter(path):
+    """Whether every directory down to path is open to all users."""
+    while path != "/":
+        if not os.stat(path).st_mode & 0o001:
+            return False
+        path = os.path.dirname(path)
+    return True
+
+
 class Mediator:
     """A vgpu-mediatord with a configuration of its own."""
 
@@ -72,6 +81,9 @@ class Mediator:
         # Workers run as users of their own: they must be able to pass through.
         os.chmod(self.directory, 0o755)
         settings = {"measure_gpu_time": True, "cgroup": "off"}
+        if not others_may_enter(self.build):
+            # As root, workers get user ids of their own, which cannot reach a build below /root.
+            settings["worker_uid_base"] = 0
         settings.update(config or {})
         with open(os.path.join(self.config_dir, "mediatord.conf"), "w", encoding="utf-8") as file:
             json.dump(settings, file)

@@ -159,7 +159,7 @@ static void check(struct model *model)
         bool open = channel->state == VGPU_CH_OPEN;
         bool asked = open || (channel->state == VGPU_CH_OPENING && !channel->draining);
 
-        CHECK(channel->state <= VGPU_CH_DEAD && channel->reason <= VGPU_REASON_GPU);
+        CHECK(channel->state <= VGPU_CH_DEAD && channel->reason <= VGPU_REASON_LAST);
         CHECK(channel->reason == VGPU_REASON_NONE || channel->state == VGPU_CH_DEAD);
         CHECK((core->open_channels >> i & 1) == open);
         CHECK((model->eventfds >> i & 1) == asked);
