@@ -216,7 +216,7 @@ def main():
     parser.add_argument("--only", default="", metavar="STAGE,...", help="only these stages")
     parser.add_argument("--skip", default="", metavar="STAGE,...", help="all but these stages")
     parser.add_argument("--list", action="store_true", help="names the stages")
-    parser.add_argument("--fuzz-seconds", type=int, default=20, metavar="N", help="per fuzz target (default: 20)")
+    parser.add_argument("--fuzz-seconds", type=int, default=8, metavar="N", help="per fuzz target (default: 8)")
     options = parser.parse_args()
     if options.list:
         for name in stages:

@@ -117,7 +117,7 @@ def works(place, program="vecadd"):
 
 def bystander(place):
     """A program that must not notice what happens to others."""
-    job = place.start("vecadd --seconds 6")
+    job = place.start("vecadd --seconds 4")
     return job
 
 
@@ -209,7 +209,7 @@ def illegal_access_stays_with_its_program(mediator, place, other):
 def hostile_clients_are_shut_out(mediator, place, other):
     rc, modes = place.run("hostile --list")
     check(rc == 0 and len(modes.split()) > 10, f"hostile --list: {rc}: {modes}")
-    watcher = other.start("vecadd --seconds 10")
+    watcher = other.start("vecadd --seconds 8")
     for mode in modes.split():
         start = len(mediator.log_text())
         rc, output = place.run(f"hostile {mode} 1", timeout=60)
