@@ -157,7 +157,7 @@ class Check:
             corpus = os.path.join(LOGS, f"{name}-corpus")
             seeds = os.path.join(ROOT, "tests", "fuzz", "corpus", name)
             os.makedirs(corpus, exist_ok=True)
-            command = [path, f"-max_total_time={self.options.fuzz_seconds}", "-timeout=20",
+            command = [path, f"-max_total_time={self.options.fuzz_seconds}", "-timeout=20", "-seed=1",
                        "-rss_limit_mb=4096", f"-artifact_prefix={LOGS}/{name}-", corpus]
             if os.path.isdir(seeds):
                 command.append(seeds)

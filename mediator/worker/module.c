@@ -52,7 +52,8 @@ CUresult worker_do_BlobWrite(struct vgpu_worker *worker, const struct worker_arg
         answer->reason = "image upload outside its blob";
         return CUDA_ERROR_INVALID_VALUE;
     }
-    memcpy(blob->data + args->offset, (const void *)(uintptr_t)args->data, args->size);
+    if (args->size) /* an empty piece may name any address */
+        memcpy(blob->data + args->offset, (const void *)(uintptr_t)args->data, args->size);
     if (args->release)
         vgpu_host_release(&worker->host, args->release - 1);
     return CUDA_SUCCESS;
